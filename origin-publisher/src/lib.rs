@@ -1,0 +1,1 @@
+//! Headstart's origin: generates content when a login event arrives and positions it at the edge.
