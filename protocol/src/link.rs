@@ -1,0 +1,104 @@
+//! The link: what edge and origin say to each other over the WebSocket that the origin opens to
+//! `GET /origin/link?desk=K`. Every message is one JSON object with one member, whose name says what
+//! it is.
+//!
+//! ```text
+//! edge -> origin   {"welcome": {"desk": 0, "desks": 1, "lease_ms": 30000}}
+//! origin -> edge   {"hello": {"origin": "london-1", "capacity": 64, "held": []}}
+//! edge -> origin   {"lease": {"lease": "...", "expires_in_ms": 30000, "event": {login event}}}
+//! origin -> edge   {"ack": {"lease": "..."}}       the offer or its failure is durable at the origin
+//! origin -> edge   {"release": {"lease": "..."}}   not begun, or given up: hand it to another
+//! origin -> edge   {"drain": {}}                   lease me no more; I am going
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Event;
+
+/// A message from the edge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromEdge {
+    /// The first message, before anything is leased.
+    Welcome {
+        /// Which desk this link is to, counted from 0.
+        desk: u32,
+        /// How many desks there are; the origin opens a link to each.
+        desks: u32,
+        /// How long a lease lasts, in milliseconds.
+        lease_ms: u64,
+    },
+    /// A login, leased to this origin.
+    Lease {
+        /// Names the lease; another lease of the same login has another name.
+        lease: String,
+        /// Milliseconds from sending until the login may go to another origin.
+        expires_in_ms: u64,
+        /// The login event.
+        event: Box<Event>,
+    },
+}
+
+/// A message from the origin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromOrigin {
+    /// The first message: leases flow once it has come.
+    Hello {
+        /// The origin's name, for logs.
+        origin: String,
+        /// How many leases the origin wants to hold at once over this link.
+        capacity: u32,
+        /// Leases that it still holds from an earlier link and goes on with.
+        held: Vec<String>,
+    },
+    /// The login is done: its offer, or its failure, is durable at the origin.
+    Ack {
+        /// Name of the lease.
+        lease: String,
+    },
+    /// The origin hands the login back.
+    Release {
+        /// Name of the lease.
+        lease: String,
+    },
+    /// The origin is going: no more leases. What it holds it finishes or releases.
+    Drain {},
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_written_as_documented() {
+        let cases = [
+            (
+                FromOrigin::Hello {
+                    origin: "london-1".to_owned(),
+                    capacity: 64,
+                    held: vec![],
+                },
+                r#"{"hello":{"origin":"london-1","capacity":64,"held":[]}}"#,
+            ),
+            (
+                FromOrigin::Ack {
+                    lease: "a".to_owned(),
+                },
+                r#"{"ack":{"lease":"a"}}"#,
+            ),
+            (FromOrigin::Drain {}, r#"{"drain":{}}"#),
+        ];
+        for (message, json) in cases {
+            assert_eq!(serde_json::to_string(&message).unwrap(), json);
+            assert_eq!(serde_json::from_str::<FromOrigin>(json).unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn a_lease_keeps_the_very_bytes_of_the_event() {
+        let json = r#"{"lease":{"lease":"a","expires_in_ms":1,"event":{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{ "b":1,"a":2 }}}}"#;
+        let message: FromEdge = serde_json::from_str(json).unwrap();
+        assert_eq!(serde_json::to_string(&message).unwrap(), json);
+    }
+}
