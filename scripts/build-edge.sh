@@ -2,26 +2,20 @@
 # Builds the Worker into edge-worker/build/. It is wrangler's build command, so a plain
 # `npx wrangler dev` or `deploy` runs it too.
 #
-# HEADSTART_EDGE_PREBUILT=1 makes it take what is built already: for tests, which
-# start many edges of one build.
+# Quick when nothing changed: cargo is asked first.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT/edge-worker"
 
-if [ "${HEADSTART_EDGE_PREBUILT:-}" = 1 ]; then
-  [ -f build/index.js ] || { echo "edge-worker/build is missing: run make build" >&2; exit 1; }
-  exit
-fi
-
-WORKER_BUILD="$(tool worker-build "$WORKER_BUILD_VERSION")" &&
-  WASM_BINDGEN_BIN="$(tool wasm-bindgen "$(locked_version wasm-bindgen)")" ||
-  { echo "the build tools are missing: run make setup" >&2; exit 1; }
+missing() { echo "the build tools are missing: run make setup" >&2; exit 1; }
+WORKER_BUILD="$(tool worker-build "$WORKER_BUILD_VERSION")" || missing
+WASM_BINDGEN_BIN="$(tool wasm-bindgen "$(locked_version wasm-bindgen)")" || missing
 export WASM_BINDGEN_BIN
 
 # worker-build does all its work again each time (10 s), so ask cargo first whether
 # anything changed. The variable is worker-build's own, for the same code to come out.
 export WASM_BINDGEN_USE_JS_SYS=1
-cargo build --quiet --lib --release --target wasm32-unknown-unknown
+cargo build --lib --release --target wasm32-unknown-unknown
 compiled="${CARGO_TARGET_DIR:-$ROOT/target}/wasm32-unknown-unknown/release/edge_worker.wasm"
 if [ build/index_bg.wasm -nt "$compiled" ] && [ build/index.js -nt "$compiled" ]; then exit; fi
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What every script of this repository needs in its environment. Source it, do not run it.
 #
 # Touches nothing but the environment: PATH, the places of the build tools, and
@@ -12,7 +13,9 @@ export PATH="$ROOT/node_modules/.bin:$PATH"
 CARGO_HOME_DIR="${CARGO_HOME:-$HOME/.cargo}"
 TOOLS_DIR="$CARGO_HOME_DIR/headstart-tools"
 
-WORKER_BUILD_VERSION=0.8.7
+# The tools that come from crates.io; npm's are pinned in package.json.
+export WORKER_BUILD_VERSION=0.8.7
+export MACHETE_VERSION=0.9.2
 
 # locked_version CRATE: the version of CRATE in Cargo.lock, the first if there are several.
 locked_version() {

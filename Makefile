@@ -1,0 +1,41 @@
+# Everything a developer does here. `make` alone says what there is.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo dev login test lint fmt ci clean
+
+# Whom `make login` logs in: a customer of the sample.
+CUSTOMER ?= 17850
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install the build tools (the first time it compiles for some minutes)
+	@scripts/setup.sh
+
+build: setup ## build the edge's Worker and the origin
+	@scripts/build-edge.sh
+	@cargo build --release -p origin-publisher
+
+demo: build ## see a login become an offer: start all parts, log in, print the times, end
+	@scripts/demo.sh
+
+dev: build ## keep an edge and an origin running, until Ctrl-C
+	@scripts/dev.sh
+
+login: ## log in at the edge of `make dev`: make login CUSTOMER=17850
+	@scripts/login.sh $(CUSTOMER)
+
+test: setup ## run every test, end to end included
+	@scripts/test.sh
+
+lint: setup ## check format, lints and dependencies
+	@scripts/lint.sh
+
+fmt: ## format the code
+	@cargo fmt --all
+
+ci: ## what the server runs: tests and lints, from nothing
+	@.ci/run
+
+clean: ## remove what was built, and the local state of `make dev`
+	@rm -rf target edge-worker/build .wrangler .headstart

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Shows the whole path once: starts an edge (workerd with real KV and Durable Objects) and an
+# origin, logs in as customers of the sample, and prints how their offers arrived.
+#
+# Everything it writes is in one temporary folder. It leaves no process and no file behind.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+source "$ROOT/scripts/processes.sh"
+
+folder="$(mktemp -d "${TMPDIR:-/tmp}/headstart-demo.XXXXXX")"
+finish() {
+  local status=$?
+  stop_all
+  if [ "$status" != 0 ]; then
+    for log in edge origin; do
+      if [ -s "$folder/$log.log" ]; then printf '\n--- what the %s said last\n' "$log"; tail -n 30 "$folder/$log.log"; fi
+    done >&2
+  fi
+  rm -rf "$folder"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM HUP
+cd "$folder"
+
+"$ROOT/scripts/keys.sh" "$folder/.dev.vars" "$folder/origin.env"
+
+echo "Starting the edge: workerd, with KV and Durable Objects ..."
+# The project's own bindings and settings, without the build and with an absolute path:
+# wrangler keeps its state beside the configuration that it is given.
+sed -e '/^\[build\]/,/^$/d' -e "s|^main = \"|&$ROOT/|" "$ROOT/wrangler.toml" >wrangler.toml
+WRANGLER_REGISTRY_PATH="$folder/registry" WRANGLER_LOG_PATH="$folder/logs" \
+  start wrangler dev --ip 127.0.0.1 --port 0 --inspector-port 0 --show-interactive-dev-session=false \
+  >edge.log 2>&1
+wait_until 60 grep -q 'Ready on http' edge.log || { echo "the edge did not start" >&2; exit 1; }
+edge="$(sed -n 's/.*Ready on \(http[^ ]*\).*/\1/p' edge.log | head -n 1)"
+
+echo "Starting the origin: it links out to the edge and listens on no port ..."
+set -a
+source ./origin.env
+set +a
