@@ -1,1 +1,38 @@
-//! End-to-end tests of Headstart against real workerd and the real origin-publisher.
+//! End-to-end tests of Headstart: real workerd through `wrangler dev`, the real `origin-publisher`.
+//!
+//! The promises are in `tests/`; this library is what they are written with.
+//!
+//! | question | file |
+//! |---|---|
+//! | How is an edge started, stopped, started again? | [`edge`], [`edge_config`] |
+//! | How is an origin started, stopped, killed? | [`origin`] |
+//! | Which edges do tests share, with which keys? | [`shared`], [`keys`] |
+//! | How does a process never outlive its test? | [`process`] |
+//! | How does a test speak to an edge? | [`client`], [`answer`], [`sse`], [`ws`], [`raw`] |
+//! | How does a test play an origin? | [`fake_origin`], [`events`] |
+//! | How is a connection cut at the right moment? | [`gate`] |
+//! | What is in KV? | [`kv`] |
+//! | Does every answer keep to `openapi.yaml`? | [`openapi`] |
+//! | How does a test wait? | [`wait`] |
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "this library fails a test by panicking, everywhere"
+)]
+
+pub mod answer;
+pub mod client;
+pub mod edge;
+pub mod edge_config;
+pub mod events;
+pub mod fake_origin;
+pub mod gate;
+pub mod keys;
+pub mod kv;
+pub mod openapi;
+pub mod origin;
+pub mod process;
+pub mod raw;
+pub mod shared;
+pub mod sse;
+pub mod wait;
+pub mod ws;

@@ -1,0 +1,147 @@
+//! A real edge: workerd through `wrangler dev`, with the prebuilt Worker, KV and Durable Objects of
+//! its own, on a port that the system chooses.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    net::{SocketAddr, TcpListener},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    client::Client,
+    edge_config::{EdgeConfig, root},
+    process::ProcessGroup,
+    wait::until,
+};
+
+/// What `wrangler dev` writes when it listens.
+const READY: &str = "Ready on http://";
+
+/// A running edge. Dropping it kills it and removes its state.
+#[derive(Debug)]
+pub struct Edge {
+    process: ProcessGroup,
+    address: SocketAddr,
+    folder: TempDir,
+}
+
+impl Edge {
+    /// Starts an edge with empty state and waits until it answers.
+    pub async fn start(config: EdgeConfig) -> Self {
+        let folder = TempDir::with_prefix("headstart-edge-").expect("a folder can be made");
+        configure(&folder, &config);
+        let (process, address) = run(&folder, 0).await;
+        Self {
+            process,
+            address,
+            folder,
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A client of it.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(&self.url())
+    }
+
+    /// Kills it at once, as a crash would. What it has stored stays.
+    pub async fn kill(&mut self) {
+        self.process.kill();
+        // The group's other members die a moment after their leader.
+        until("the edge's port to be free", async || {
+            TcpListener::bind(self.address).ok()
+        })
+        .await;
+    }
+
+    /// Starts it again after [`Edge::kill`]: same port, same state.
+    pub async fn start_again(&mut self) {
+        (self.process, self.address) = run(&self.folder, self.address.port()).await;
+    }
+
+    /// As [`Edge::start_again`], with other settings.
+    pub async fn start_again_with(&mut self, config: EdgeConfig) {
+        configure(&self.folder, &config);
+        self.start_again().await;
+    }
+
+    /// Everything it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    pub(crate) fn process(&self) -> &ProcessGroup {
+        &self.process
+    }
+}
+
+fn configure(folder: &TempDir, config: &EdgeConfig) {
+    for (file, text) in [
+        ("wrangler.toml", config.wrangler_toml()),
+        (".dev.vars", config.dev_vars()),
+    ] {
+        fs::write(folder.path().join(file), text).expect("the edge's folder can be written");
+    }
+}
+
+/// Runs an edge with the configuration and the state in `folder`.
+async fn run(folder: &TempDir, port: u16) -> (ProcessGroup, SocketAddr) {
+    let tools = root().join("node_modules/.bin");
+    assert!(
+        tools.join("wrangler").exists(),
+        "{} has no wrangler: `make setup` installs it",
+        tools.display()
+    );
+    let mut path = OsString::from(&tools);
+    path.push(":");
+    path.push(env::var_os("PATH").unwrap_or_default());
+    let mut command = Command::new(tools.join("wrangler"));
+    command
+        .args(["dev", "--ip", "127.0.0.1", "--inspector-port", "0"])
+        .args(["--port", &port.to_string(), "--persist-to", "state"])
+        .arg("--show-interactive-dev-session=false")
+        .current_dir(folder)
+        .env("PATH", path)
+        // Edges must not find each other through the register of running ones.
+        .env("WRANGLER_REGISTRY_PATH", folder.path().join("registry"))
+        .env("WRANGLER_LOG_PATH", folder.path().join("logs"))
+        .env("WRANGLER_SEND_METRICS", "false")
+        .env("WRANGLER_HIDE_BANNER", "true")
+        .env("CLOUDFLARE_CF_FETCH_ENABLED", "false");
+    let old_log = fs::read_to_string(folder.path().join("edge.log")).map_or(0, |log| log.len());
+    let mut process = ProcessGroup::start("edge", command, folder.path());
+    let address = until("the edge to listen", async || {
+        if let Some(status) = process.ended() {
+            panic!("the edge ended with {status} before it was ready");
+        }
+        let log = process.log();
+        let (_, after) = log.get(old_log..)?.split_once(READY)?;
+        let (_, port) = after.lines().next()?.trim().rsplit_once(':')?;
+        Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)))
+    })
+    .await;
+    let client = Client::new(&format!("http://{address}"));
+    until("the edge to be healthy", async || {
+        let answer = client.get("/healthz").try_send().await.ok()?;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    (process, address)
+}

@@ -1,0 +1,72 @@
+//! What is in an edge's KV, asked through the provider's REST API as `wrangler dev` serves it.
+
+use headstart_protocol::{
+    kv::{OfferMetadata, offer_key},
+    ticket::Ticket,
+};
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use crate::{edge::Edge, wait::until};
+
+/// Where the REST API begins at a local edge.
+pub const API_PATH: &str = "/cdn-cgi/explorer/api";
+/// The API's account in its paths; a local edge takes any.
+pub const ACCOUNT: &str = "local";
+/// The namespace in `wrangler.toml`.
+pub const NAMESPACE: &str = "headstart-content";
+
+/// One KV namespace.
+#[derive(Debug)]
+pub struct Kv {
+    base: String,
+    http: Client,
+}
+
+impl Kv {
+    /// The namespace of an edge.
+    #[must_use]
+    pub fn of(edge: &Edge) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let url = edge.url();
+        Self {
+            base: format!("{url}{API_PATH}/storage/kv/namespaces/{NAMESPACE}"),
+            http: Client::builder()
+                .no_proxy()
+                .build()
+                .expect("a client can be made"),
+        }
+    }
+
+    /// The offer positioned for a ticket, if there is one.
+    pub async fn offer(&self, ticket: &Ticket) -> Option<Vec<u8>> {
+        let url = format!("{}/values/{}", self.base, offer_key(ticket.uuid()));
+        let response = self.http.get(url).send().await.expect("the API answers");
+        let found = response.status().is_success();
+        let body = response.bytes().await.expect("the answer can be read");
+        found.then(|| body.to_vec())
+    }
+
+    /// Waits until an offer is positioned for a ticket.
+    pub async fn await_offer(&self, ticket: &Ticket) -> Vec<u8> {
+        until("the offer to be positioned in KV", async || {
+            self.offer(ticket).await
+        })
+        .await
+    }
+
+    /// Positions an offer as the origin does.
+    pub async fn position(&self, ticket: &Ticket, offer: &str, metadata: &OfferMetadata) {
+        let pairs = json!([{
+            "key": offer_key(ticket.uuid()),
+            "value": offer,
+            "metadata": metadata,
+            "expiration_ttl": 3600,
+        }]);
+        let request = self.http.put(format!("{}/bulk", self.base)).json(&pairs);
+        let response = request.send().await.expect("the API answers");
+        let status = response.status();
+        let answer: Value = response.json().await.expect("the answer is JSON");
+        assert!(status.is_success(), "{answer}");
+    }
+}

@@ -1,0 +1,133 @@
+//! Child processes that never outlive the test: each is the leader of a process group, and the group
+//! is killed when the test lets go of it, panics, or dies.
+//!
+//! The last is the work of a guard: a shell that reads from a pipe whose other end only the test
+//! process holds. When the test process is gone, however it went, the pipe ends and the guard kills
+//! the group. So processes that tests share can live in a `static`, which Rust never drops.
+
+use std::{
+    fs::{self, File},
+    io::Read,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use crate::wait::until_blocking;
+
+/// Waits for the end of its input, then kills the group and removes the folder.
+const GUARD: &str = r#"cat >/dev/null; kill -9 -- "-$1" 2>/dev/null; rm -rf -- "$2""#;
+
+/// A process with all its descendants.
+#[derive(Debug)]
+pub struct ProcessGroup {
+    name: String,
+    leader: Child,
+    guard: Child,
+    log: PathBuf,
+}
+
+impl ProcessGroup {
+    /// Starts `command`, with its output in `folder/NAME.log`. The guard removes the folder when the
+    /// test process dies without letting go of the group.
+    #[must_use]
+    pub fn start(name: &str, mut command: Command, folder: &Path) -> Self {
+        let log = folder.join(format!("{name}.log"));
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .expect("the log can be opened");
+        let leader = command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("the log can be shared"))
+            .stderr(output)
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        let guard = Command::new("sh")
+            .args(["-c", GUARD, "guard", &leader.id().to_string()])
+            .arg(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .expect("a shell can be started");
+        Self {
+            name: name.to_owned(),
+            leader,
+            guard,
+            log,
+        }
+    }
+
+    /// Everything it has written so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let mut bytes = Vec::new();
+        File::open(&self.log)
+            .and_then(|mut file| file.read_to_end(&mut bytes))
+            .expect("the log can be read");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// How much it has written so far, in bytes.
+    #[must_use]
+    pub fn log_len(&self) -> u64 {
+        fs::metadata(&self.log).map_or(0, |metadata| metadata.len())
+    }
+
+    /// Asks its leader to end, as a service manager does.
+    pub fn terminate(&self) {
+        // Gone already is as good as asked.
+        let _ = kill_process(self.pid(), Signal::TERM);
+    }
+
+    /// Waits until its leader has ended by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        let what = format!("{} to end\n{}", self.name, self.log());
+        until_blocking(&what, || {
+            self.leader.try_wait().expect("a child can be waited for")
+        })
+    }
+
+    /// Whether its leader has ended, and how.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.leader.try_wait().expect("a child can be waited for")
+    }
+
+    /// Kills everything in the group with SIGKILL, and waits for its leader's end.
+    pub fn kill(&mut self) {
+        // Fails only where nothing is left to be killed.
+        let _ = kill_process_group(self.pid(), Signal::KILL);
+        let _ = self.leader.wait();
+        // The guard is not needed any more, and must not fire at a group that has this number later.
+        let _ = self.guard.kill();
+        let _ = self.guard.wait();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.leader)
+    }
+
+    /// Shows what it has written from byte `from` on, for whoever reads of a failed test.
+    pub fn show_log(&self, from: u64) {
+        let log = self.log();
+        let from = usize::try_from(from).unwrap_or(0);
+        let shown = log.get(from..).unwrap_or(&log);
+        println!("--- {} said:\n{}\n---", self.name, shown.trim_end());
+    }
+}
+
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            self.show_log(0);
+        }
+    }
+}
