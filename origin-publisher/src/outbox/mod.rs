@@ -1,0 +1,265 @@
+//! The outbox: every settlement is durable here before anyone is told of it, and stays until every
+//! configured edge has it in every way it is to have it.
+//!
+//! One `SQLite` file in WAL mode with `synchronous=FULL`: a commit that was answered survives a
+//! `kill -9` and a power cut. One thread writes; whatever waits for it is committed as one group,
+//! so that many logins share one flush of the disk. Reading has a connection of its own.
+//!
+//! | question | file |
+//! |---|---|
+//! | What is kept, and what is handed to a delivery? | [`entry`] |
+//! | Which tables are there? | `schema.rs` |
+//! | How is a group committed? | `writer.rs` |
+//! | How do rows come, move on and go? | `statements.rs` |
+//! | How is a second process kept out? | `lock.rs` |
+
+pub mod entry;
+mod lock;
+mod schema;
+mod statements;
+mod writer;
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use headstart_protocol::{event::Event, ticket::Ticket};
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+pub use entry::{Committed, DeliveryId, EdgeWays, Entry, Pending, Purged, Take, Way};
+use lock::Lock;
+use writer::Writer;
+
+/// Why the outbox cannot do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum OutboxError {
+    /// Another process has it open.
+    #[error("the outbox {0} is in use by another process; give each origin an outbox of its own")]
+    InUse(String),
+    /// The file or its folder cannot be made or opened.
+    #[error("the outbox {path} cannot be opened: {reason}")]
+    Open {
+        /// The file.
+        path: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The file was written by a newer version of this program.
+    #[error("the outbox has schema version {found}, and this program knows only up to {known}")]
+    Newer {
+        /// Version in the file.
+        found: i64,
+        /// Newest version that this program knows.
+        known: i64,
+    },
+    /// `SQLite` refused; a full disk, for example.
+    #[error("the outbox failed: {0}")]
+    Sqlite(Arc<rusqlite::Error>),
+    /// The writer has ended.
+    #[error("the outbox is closed")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for OutboxError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(Arc::new(error))
+    }
+}
+
+/// The outbox. Clones share it; the last one closes it.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Which edges get what; fixed while the program runs.
+    edges: Arc<[EdgeWays]>,
+    writer: Writer,
+    reader: Arc<Mutex<Connection>>,
+    /// Counts up whenever there is something new to deliver.
+    news: watch::Sender<u64>,
+}
+
+impl Outbox {
+    /// Opens the outbox, makes it on first use, and brings its rows in line with `edges`: what was
+    /// meant for an edge that is no longer configured is dropped, with a line in the log. An edge
+    /// that is new gets what is committed from now on.
+    ///
+    /// # Errors
+    /// [`OutboxError`]; [`OutboxError::InUse`] while another process has it open.
+    pub fn open(path: &Path, edges: Vec<EdgeWays>) -> Result<Self, OutboxError> {
+        let failed = |reason: String| OutboxError::Open {
+            path: path.display().to_string(),
+            reason,
+        };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
+        }
+        let lock = Lock::take(path)?;
+        let mut connection = Connection::open(path).map_err(|error| failed(error.to_string()))?;
+        schema::prepare(&mut connection)?;
+        for (edge, rows) in statements::keep_only(&mut connection, &edges)? {
+            tracing::warn!(edge, rows, "dropped deliveries that are no longer configured");
+        }
+        let reader = Connection::open(path)?;
+        schema::prepare_reader(&reader)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                edges: edges.into(),
+                writer: Writer::start(connection, lock).map_err(|error| failed(error.to_string()))?,
+                reader: Arc::new(Mutex::new(reader)),
+                news: watch::Sender::new(0),
+            }),
+        })
+    }
+
+    /// Keeps a settlement, durable once this returns, and forgets the journalled login of its
+    /// ticket. A ticket settles once: the second settlement is not kept.
+    ///
+    /// # Errors
+    /// [`OutboxError`], when it is not durable.
+    pub async fn commit(&self, entry: Entry) -> Result<Committed, OutboxError> {
+        let edges = Arc::clone(&self.inner.edges);
+        let committed = self
+            .inner
+            .writer
+            .write(move |connection| statements::commit(connection, &entry, &edges))
+            .await?;
+        self.inner.news.send_modify(|count| *count += 1);
+        Ok(committed)
+    }
+
+    /// Whether the ticket's settlement is here, delivered or not.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub async fn has_settled(&self, ticket: &Ticket) -> Result<bool, OutboxError> {
+        let once = entry::once(ticket);
+        self.read(move |connection| statements::has_settled(connection, &once))
+            .await
+    }
+
+    /// Keeps a login that came straight to this origin, durable once this returns, until its ticket
+    /// settles or expires.
+    ///
+    /// # Errors
+    /// [`OutboxError`], when it is not durable.
+    pub async fn journal_login(
+        &self,
+        ticket: &Ticket,
+        login: &Event,
+        expires_at_ms: u64,
+    ) -> Result<(), OutboxError> {
+        let (once, event) = (entry::once(ticket), login.to_json());
+        self.inner
+            .writer
+            .write(move |connection| statements::journal(connection, &once, &event, expires_at_ms))
+            .await
+    }
+
+    /// Every journalled login that has not settled: what an earlier run took and did not finish.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub async fn journalled_logins(&self) -> Result<Vec<Event>, OutboxError> {
+        let texts = self.read(statements::journalled).await?;
+        Ok(texts
+            .iter()
+            .filter_map(|text| Event::from_json(text.as_bytes()).ok())
+            .collect())
+    }
+
+    /// The next deliveries of one way to one edge, oldest first.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub async fn take(&self, edge: &str, way: Way, take: Take) -> Result<Vec<Pending>, OutboxError> {
+        let edge = edge.to_owned();
+        self.read(move |connection| statements::take(connection, &edge, way, &take))
+            .await
+    }
+
+    /// Removes deliveries that are done. When content that had to be positioned first has been, its
+    /// event is now to be delivered.
+    ///
+    /// # Errors
+    /// [`OutboxError`]; the deliveries then remain, and are made again after a restart.
+    pub async fn delivered(&self, done: Vec<DeliveryId>) -> Result<(), OutboxError> {
+        self.finish(done, true).await
+    }
+
+    /// Removes deliveries that the other side will never take. Where content could not be positioned
+    /// and is too large for its event, the event will tell of a failure instead.
+    ///
+    /// # Errors
+    /// [`OutboxError`]; the deliveries then remain.
+    pub async fn refused(&self, refused: Vec<DeliveryId>) -> Result<(), OutboxError> {
+        self.finish(refused, false).await
+    }
+
+    async fn finish(&self, ids: Vec<DeliveryId>, positioned: bool) -> Result<(), OutboxError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let now_ms = crate::clock::now_ms();
+        let more = self
+            .inner
+            .writer
+            .write(move |connection| statements::finish(connection, &ids, positioned, now_ms))
+            .await?;
+        if more {
+            self.inner.news.send_modify(|count| *count += 1);
+        }
+        Ok(())
+    }
+
+    /// Drops what has expired, forgets settlements delivered some time ago, and gives free pages
+    /// back to the file system.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub async fn purge(&self, now_ms: u64) -> Result<Purged, OutboxError> {
+        self.inner
+            .writer
+            .write(move |connection| statements::purge(connection, now_ms))
+            .await
+    }
+
+    /// How many deliveries of one way to one edge are still to be made.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub async fn pending(&self, edge: &str, way: Way) -> Result<u64, OutboxError> {
+        let edge = edge.to_owned();
+        self.read(move |connection| statements::pending(connection, &edge, way))
+            .await
+    }
+
+    /// Changes whenever there may be something new to deliver.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.inner.news.subscribe()
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, OutboxError> {
+        let reader = Arc::clone(&self.inner.reader);
+        tokio::task::spawn_blocking(move || {
+            // A query that panicked leaves the connection usable: it only reads.
+            let connection = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            query(&connection)
+        })
+        .await
+        .map_err(|_| OutboxError::Closed)?
+        .map_err(OutboxError::from)
+    }
+}
+
+#[cfg(test)]
+mod tests;

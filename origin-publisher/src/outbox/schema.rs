@@ -1,0 +1,92 @@
+//! The tables of the outbox and the settings of its connections. `user_version` names the schema.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::OutboxError;
+
+/// The newest schema, and the only one so far.
+const VERSION: i64 = 1;
+
+/// How long a reader waits for a checkpoint to finish. Only our own connections meet here.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The write-ahead log is cut back to this after a burst, in bytes.
+const WAL_BYTES: i64 = 16 * 1024 * 1024;
+
+/// `entry` holds a settlement; its content goes once all deliveries are made, the row some time
+/// later, so that a late second settlement of the ticket is still known for what it is.
+/// `delivery` holds what is still to be made. Ids only grow (AUTOINCREMENT), so "everything after
+/// the last one seen" misses nothing.
+/// `login` holds logins that came straight to the origin, until they settle.
+const TABLES: &str = "
+    CREATE TABLE entry (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        once TEXT NOT NULL UNIQUE,
+        ticket TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        source TEXT NOT NULL,
+        media_type TEXT,
+        content BLOB,
+        content_bytes INTEGER NOT NULL,
+        stamps TEXT NOT NULL,
+        expires_at INTEGER NOT NULL,
+        done_at INTEGER
+    ) STRICT;
+    CREATE INDEX entry_by_expiry ON entry(expires_at) WHERE done_at IS NULL;
+    CREATE INDEX entry_by_end ON entry(done_at) WHERE done_at IS NOT NULL;
+
+    CREATE TABLE delivery (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        entry INTEGER NOT NULL REFERENCES entry(id) ON DELETE CASCADE,
+        edge TEXT NOT NULL,
+        way TEXT NOT NULL,
+        unpositioned INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (entry, edge, way)
+    ) STRICT;
+    CREATE INDEX delivery_by_way ON delivery(edge, way, id);
+
+    CREATE TABLE login (
+        once TEXT PRIMARY KEY,
+        event TEXT NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX login_by_expiry ON login(expires_at);
+";
+
+/// Sets the writer's connection up and makes the tables on first use.
+pub(super) fn prepare(connection: &mut Connection) -> Result<(), OutboxError> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Before the first table: it cannot be switched on later without rewriting the file.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // NORMAL would lose the last commits when the power goes.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match found {
+        0 => {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(TABLES)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+            transaction.commit()?;
+            Ok(())
+        }
+        VERSION => Ok(()),
+        found => Err(OutboxError::Newer {
+            found,
+            known: VERSION,
+        }),
+    }
+}
+
+/// Sets the reader's connection up.
+pub(super) fn prepare_reader(connection: &Connection) -> Result<(), OutboxError> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(())
+}
