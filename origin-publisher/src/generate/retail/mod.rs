@@ -1,0 +1,174 @@
+//! The retail generator: personal offers, learned from a purchase history.
+//!
+//! At start, [`history`] reads the CSV, [`cleaning`] drops its dirt and [`model`] learns
+//! products, shoppers and orders. For a login:
+//!
+//! | step | file |
+//! |---|---|
+//! | what the login asks for | [`attributes`] |
+//! | who this is: taste, usual price, [`country`] | `profile` |
+//! | which products may be offered | `eligible` |
+//! | score them, round after round on a redrawn history (`weights`) | `scoring` |
+//! | ... by customers of the same taste | `neighbours` |
+//! | ... by what is ordered together | `similarity` |
+//! | ... by a random walk beyond both | `walk` |
+//! | ... by what sells in the country | `popularity` |
+//! | not five of the same thing | `diversity` |
+//! | a price | [`discount`] |
+//! | a sentence for each | `explain`, [`wording`] |
+//! | the JSON | [`offers`] |
+//!
+//! The same login on the same history and effort gives the same bytes: no clock, no hash
+//! order, random numbers seeded by the user.
+
+pub mod attributes;
+pub mod cleaning;
+pub mod country;
+pub mod discount;
+mod diversity;
+mod eligible;
+mod explain;
+pub mod history;
+mod incidence;
+pub mod model;
+mod neighbours;
+pub mod offers;
+mod popularity;
+pub mod profile;
+mod scoring;
+mod similarity;
+mod walk;
+mod weights;
+pub mod wording;
+
+use std::num::NonZeroU32;
+
+use headstart_protocol::login::LoginData;
+
+use self::{
+    attributes::Wishes,
+    discount::{Buyer, discount},
+    history::PurchaseHistory,
+    model::Model,
+    neighbours::Neighbour,
+    offers::{Item, Made, Offers},
+    profile::Profile,
+    scoring::Scored,
+};
+use super::{Content, Deadline, GenerateError, Generator};
+
+/// Rounds of scoring for one unit of effort.
+pub const ROUNDS_PER_EFFORT: u32 = 8;
+
+/// Makes personal offers.
+#[derive(Debug)]
+pub struct RetailGenerator {
+    model: Model,
+    effort: NonZeroU32,
+}
+
+impl RetailGenerator {
+    /// Learns from `history`. The time a generation takes grows in proportion to `effort`.
+    #[must_use]
+    pub fn new(history: &PurchaseHistory, effort: NonZeroU32) -> Self {
+        Self {
+            model: Model::learn(&history.lines),
+            effort,
+        }
+    }
+
+    /// What was learned.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The offers for one login.
+    ///
+    /// # Errors
+    /// [`GenerateError::BadAttribute`] for attributes that cannot be used,
+    /// [`GenerateError::TimedOut`] when `deadline` passed, [`GenerateError::Failed`] when
+    /// nothing may be offered.
+    pub fn offers(&self, login: &LoginData, deadline: &Deadline) -> Result<Offers, GenerateError> {
+        let model = &self.model;
+        let wishes = Wishes::read(&login.attributes)?;
+        let profile = Profile::new(model, login);
+        let candidates = eligible::eligible(model, &profile, &wishes);
+        let neighbours = neighbours::neighbours(model, &profile);
+        let rounds = self.effort.get().saturating_mul(ROUNDS_PER_EFFORT);
+        let user = login.user.trim();
+        let scored = scoring::score(
+            model, &profile, &neighbours, &candidates, user, rounds, deadline,
+        )?;
+        let items: Vec<Item> = diversity::pick(model, &scored, wishes.max_items)
+            .iter()
+            .map(|scored| item(model, &profile, &neighbours, scored))
+            .collect();
+        if items.is_empty() {
+            return Err(GenerateError::Failed(
+                "nothing in the catalogue may be offered for this login".to_owned(),
+            ));
+        }
+        Ok(Offers {
+            user: login.user.clone(),
+            greeting: explain::greeting(&profile).to_owned(),
+            known: profile.customer.is_some(),
+            why: explain::why(model, &profile, &neighbours),
+            country_from: profile.place.as_ref().map(|place| place.from),
+            country: profile.place.map(|place| place.name),
+            items,
+            generator: Made {
+                name: "retail",
+                effort: self.effort.get(),
+                rounds,
+                products_scored: candidates.len(),
+                history_until: model.last_day.to_string(),
+            },
+        })
+    }
+}
+
+impl Generator for RetailGenerator {
+    fn generate(&self, login: &LoginData, deadline: &Deadline) -> Result<Content, GenerateError> {
+        let offers = self.offers(login, deadline)?;
+        let bytes = serde_json::to_vec(&offers)
+            .map_err(|_| GenerateError::Failed("the offer could not be written".to_owned()))?;
+        Ok(Content {
+            media_type: offers::MEDIA_TYPE.to_owned(),
+            bytes,
+        })
+    }
+}
+
+fn item(
+    model: &Model,
+    profile: &Profile<'_>,
+    neighbours: &[Neighbour],
+    scored: &Scored,
+) -> Item {
+    let product = &model.products[scored.product];
+    let buyer = Buyer {
+        orders: profile.customer.map_or(0, |(_, shopper)| shopper.orders),
+        usual_price_pence: profile
+            .customer
+            .and_then(|(_, shopper)| shopper.usual_price_pence),
+    };
+    let discount = discount(product.price_pence, buyer);
+    let (reason_kind, reason) = explain::reason(model, profile, neighbours, scored);
+    Item {
+        stock_code: product.stock_code.clone(),
+        description: product.description.clone(),
+        price_gbp: pounds(product.price_pence),
+        offer_price_gbp: pounds(discount.offer_pence),
+        discount_percent: discount.percent,
+        discount_reason: discount.reason,
+        // Four places tell the order; more would only show the noise of the last bits.
+        score: (scored.score * 10_000.0).round() / 10_000.0,
+        reason,
+        reason_kind,
+    }
+}
+
+fn pounds(pence: u32) -> f64 {
+    f64::from(pence) / 100.0
+}
