@@ -11,8 +11,7 @@ source "$ROOT/scripts/origin-config.sh"
 folder="$(mktemp -d "${TMPDIR:-/tmp}/headstart-demo.XXXXXX")"
 finish() {
   local status=$? log
-  stop_all
-  if [ "$status" != 0 ]; then
+  if [ "$status" != 0 ] && [ "$status" != 130 ]; then
     for log in edge origin; do
       if [ -s "$folder/$log.log" ]; then
         printf '\n--- what the %s said last\n' "$log"
@@ -20,6 +19,7 @@ finish() {
       fi
     done >&2
   fi
+  stop_all
   rm -rf "$folder"
 }
 trap finish EXIT
@@ -43,7 +43,7 @@ wait_until 60 grep -q 'Ready on http' edge.log || { echo "the edge did not start
 edge="$(sed -n 's/.*Ready on \(http[^ ]*\).*/\1/p' edge.log | head -n 1)"
 
 echo "Starting an origin: it links out to the edge."
-port="$(node -p 's = require("net").createServer().listen(0, "127.0.0.1"), p = s.address().port, s.close(), p')"
+port="$(free_port)"
 origin="http://127.0.0.1:$port"
 origin_config "$edge" "127.0.0.1:$port" outbox.sqlite3 >origin.toml
 start "$ORIGIN" serve --config origin.toml >origin.log 2>&1

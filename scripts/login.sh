@@ -4,7 +4,10 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT"
 
-[ -x "$ORIGIN" ] && [ -e .headstart/origin.env ] || { echo "run make dev first, in another terminal" >&2; exit 1; }
+if ! [ -x "$ORIGIN" ] || ! [ -e .headstart/origin.env ]; then
+  echo "run make dev first, in another terminal" >&2
+  exit 1
+fi
 set -a
 # shellcheck source=/dev/null
 source .headstart/origin.env
