@@ -101,7 +101,7 @@ fn place(model: &Model, shopper: Option<&Shopper>, login: &LoginData) -> Option<
             from: CountryFrom::History,
         });
     }
-    let name = country::from_iso(login.geo.as_ref()?.country.as_deref()?)?;
+    let name = country::from_iso(login.geo.country.as_deref()?)?;
     Some(Place {
         name: name.to_owned(),
         number: model.country(name),
