@@ -6,16 +6,20 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 source "$ROOT/scripts/processes.sh"
+source "$ROOT/scripts/origin-config.sh"
 
 folder="$(mktemp -d "${TMPDIR:-/tmp}/headstart-demo.XXXXXX")"
 finish() {
-  local status=$?
-  stop_all
-  if [ "$status" != 0 ]; then
+  local status=$? log
+  if [ "$status" != 0 ] && [ "$status" != 130 ]; then
     for log in edge origin; do
-      if [ -s "$folder/$log.log" ]; then printf '\n--- what the %s said last\n' "$log"; tail -n 30 "$folder/$log.log"; fi
+      if [ -s "$folder/$log.log" ]; then
+        printf '\n--- what the %s said last\n' "$log"
+        tail -n 30 "$folder/$log.log"
+      fi
     done >&2
   fi
+  stop_all
   rm -rf "$folder"
 }
 trap finish EXIT
@@ -23,8 +27,12 @@ trap 'exit 130' INT TERM HUP
 cd "$folder"
 
 "$ROOT/scripts/keys.sh" "$folder/.dev.vars" "$folder/origin.env"
+set -a
+# shellcheck source=/dev/null
+source ./origin.env
+set +a
 
-echo "Starting the edge: workerd, with KV and Durable Objects ..."
+echo "Starting an edge: workerd, with KV and Durable Objects."
 # The project's own bindings and settings, without the build and with an absolute path:
 # wrangler keeps its state beside the configuration that it is given.
 sed -e '/^\[build\]/,/^$/d' -e "s|^main = \"|&$ROOT/|" "$ROOT/wrangler.toml" >wrangler.toml
@@ -34,7 +42,16 @@ WRANGLER_REGISTRY_PATH="$folder/registry" WRANGLER_LOG_PATH="$folder/logs" \
 wait_until 60 grep -q 'Ready on http' edge.log || { echo "the edge did not start" >&2; exit 1; }
 edge="$(sed -n 's/.*Ready on \(http[^ ]*\).*/\1/p' edge.log | head -n 1)"
 
-echo "Starting the origin: it links out to the edge and listens on no port ..."
-set -a
-source ./origin.env
-set +a
+echo "Starting an origin: it links out to the edge."
+port="$(free_port)"
+origin="http://127.0.0.1:$port"
+origin_config "$edge" "127.0.0.1:$port" outbox.sqlite3 >origin.toml
+start "$ORIGIN" serve --config origin.toml >origin.log 2>&1
+wait_until 20 answers "$origin/healthz" || { echo "the origin did not start" >&2; exit 1; }
+
+for customer in 17850 12583; do
+  printf '\n=== Customer %s logs in\n\n' "$customer"
+  "$ORIGIN" login "$customer" --edge "$edge" --way sse
+done
+printf '\n=== Customer 13047 logs in, once for each way to receive an offer\n\n'
+"$ORIGIN" login 13047 --edge "$edge" --origin "$origin" --quiet --think 2

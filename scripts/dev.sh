@@ -1,41 +1,51 @@
 #!/usr/bin/env bash
-# Keeps an edge (workerd, on port 8787) and an origin running until Ctrl-C, which ends both.
-# The edge is rebuilt when its code changes. State stays in .wrangler/ and .headstart/.
+# Keeps an edge (workerd, on port 8787) and an origin (its listener on port 8788) running until
+# Ctrl-C, which ends both. The edge is rebuilt when its code changes.
+#
+# State stays: the edge's in .wrangler/, the origin's configuration and outbox in .headstart/,
+# where the configuration may be changed.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 source "$ROOT/scripts/processes.sh"
+source "$ROOT/scripts/origin-config.sh"
 cd "$ROOT"
 
-scripts/keys.sh
+edge=http://127.0.0.1:8787
+origin=http://127.0.0.1:8788
 trap stop_all EXIT
 trap 'exit 130' INT TERM HUP
 
-edge=http://127.0.0.1:8787
-if answers "$edge/healthz"; then
+scripts/keys.sh
+[ -e .headstart/origin.toml ] ||
+  origin_config "$edge" 127.0.0.1:8788 .headstart/outbox.sqlite3 >.headstart/origin.toml
+
+if answers "$edge/ping"; then
   echo "something answers on $edge already; end it first" >&2
   exit 1
 fi
 start wrangler dev --ip 127.0.0.1 --port 8787 --show-interactive-dev-session=false
-wait_until 60 answers "$edge/healthz" || { echo "the edge did not start; its last words are above" >&2; exit 1; }
+wait_until 120 answers "$edge/healthz" || { echo "the edge did not start; it says why above" >&2; exit 1; }
 
 set -a
+# shellcheck source=/dev/null
 source .headstart/origin.env
 set +a
-start "$ORIGIN" serve --config origin.local.toml
+start "$ORIGIN" serve --config .headstart/origin.toml
+wait_until 20 answers "$origin/healthz" || { echo "the origin did not start; it says why above" >&2; exit 1; }
 
 cat <<EOF
 
-  edge    $edge
-  origin  http://127.0.0.1:8788
+  The edge is at    $edge
+  The origin is at  $origin  (and linked to the edge)
 
-Try, in another terminal:
-  curl -i $edge/healthz
-  curl -i -X POST $edge/login -H 'content-type: application/json' -d '{"user":"17850"}'
-  make login USER=17850
+  Try, in another terminal:
+    make login CUSTOMER=17850
+    curl -i -X POST $edge/login -H 'content-type: application/json' -d '{"user": "17850"}'
+    curl -i $edge/healthz
 
-Ctrl-C ends both.
+  Ctrl-C ends both.
 
 EOF
 while running; do sleep 1; done
-echo "the edge or the origin has ended; its last words are above" >&2
+echo "the edge or the origin has ended; it says why above" >&2
 exit 1

@@ -44,3 +44,6 @@ export WRANGLER_SEND_METRICS=false
 export WRANGLER_HIDE_BANNER=true
 # Without this, wrangler asks the network where this machine is before it starts.
 export CLOUDFLARE_CF_FETCH_ENABLED=false
+
+# The origin's program, as `make build` makes it.
+export ORIGIN="${CARGO_TARGET_DIR:-$ROOT/target}/release/origin-publisher"

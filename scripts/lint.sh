@@ -13,9 +13,10 @@ cargo clippy --quiet -p edge-worker --lib --target wasm32-unknown-unknown -- -D 
 
 echo "lint: unused dependencies"
 if ! MACHETE="$(tool cargo-machete "$MACHETE_VERSION")"; then
-  echo "installing cargo-machete $MACHETE_VERSION (a minute or two; done once)"
-  # A debug build: it compiles in a third of the time, and has little to do here.
-  cargo install --quiet --locked --debug --root "$TOOLS_DIR/cargo-machete-$MACHETE_VERSION" cargo-machete@"$MACHETE_VERSION"
+  echo "lint: installing cargo-machete $MACHETE_VERSION (1 minute; done once)"
+  # A debug build compiles in a third of the time, and has little to do here.
+  cargo install --quiet --locked --debug --config profile.dev.debug=false \
+    --root "$TOOLS_DIR/cargo-machete-$MACHETE_VERSION" cargo-machete@"$MACHETE_VERSION"
   MACHETE="$(tool cargo-machete "$MACHETE_VERSION")"
 fi
 "$MACHETE" --skip-target-dir .

@@ -55,3 +55,8 @@ wait_until() {
 answers() {
   node -e 'fetch(process.argv[1]).then((a) => process.exit(a.ok ? 0 : 1), () => process.exit(1))' "$1"
 }
+
+# free_port: a port that nothing listens on.
+free_port() {
+  node -e 's = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })'
+}

@@ -30,11 +30,20 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Starts an edge with empty state and waits until it answers.
+    /// Starts an edge with empty state and waits until it says that it is well.
     pub async fn start(config: EdgeConfig) -> Self {
+        Self::start_until(config, 200).await
+    }
+
+    /// Starts an edge that finds fault with its settings, and waits until it says so.
+    pub async fn start_unhealthy(config: EdgeConfig) -> Self {
+        Self::start_until(config, 503).await
+    }
+
+    async fn start_until(config: EdgeConfig, health: u16) -> Self {
         let folder = TempDir::with_prefix("headstart-edge-").expect("a folder can be made");
         configure(&folder, &config);
-        let (process, address) = run(&folder, 0).await;
+        let (process, address) = run(&folder, 0, health).await;
         Self {
             process,
             address,
@@ -72,7 +81,7 @@ impl Edge {
 
     /// Starts it again after [`Edge::kill`]: same port, same state.
     pub async fn start_again(&mut self) {
-        (self.process, self.address) = run(&self.folder, self.address.port()).await;
+        (self.process, self.address) = run(&self.folder, self.address.port(), 200).await;
     }
 
     /// As [`Edge::start_again`], with other settings.
@@ -101,8 +110,8 @@ fn configure(folder: &TempDir, config: &EdgeConfig) {
     }
 }
 
-/// Runs an edge with the configuration and the state in `folder`.
-async fn run(folder: &TempDir, port: u16) -> (ProcessGroup, SocketAddr) {
+/// Runs an edge with the configuration and the state in `folder` until `/healthz` answers `health`.
+async fn run(folder: &TempDir, port: u16, health: u16) -> (ProcessGroup, SocketAddr) {
     let tools = root().join("node_modules/.bin");
     assert!(
         tools.join("wrangler").exists(),
@@ -138,9 +147,9 @@ async fn run(folder: &TempDir, port: u16) -> (ProcessGroup, SocketAddr) {
     })
     .await;
     let client = Client::new(&format!("http://{address}"));
-    until("the edge to be healthy", async || {
+    until("the edge to answer", async || {
         let answer = client.get("/healthz").try_send().await.ok()?;
-        (answer.status == 200).then_some(())
+        (answer.status == health).then_some(())
     })
     .await;
     (process, address)

@@ -1,6 +1,6 @@
 //! How an edge of a test is configured: the project's own `wrangler.toml`, with some settings changed.
 
-use std::{env, fs, path::PathBuf};
+use std::{env, fmt::Display, fs, path::PathBuf};
 
 use headstart_protocol::keys::Key;
 use toml::{Table, Value};
@@ -58,7 +58,7 @@ impl Default for EdgeConfig {
 impl EdgeConfig {
     /// With the variable `name` set.
     #[must_use]
-    pub fn var(mut self, name: &str, value: impl ToString) -> Self {
+    pub fn var(mut self, name: &str, value: impl Display) -> Self {
         self.vars.push((name.to_owned(), value.to_string()));
         self
     }

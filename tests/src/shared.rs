@@ -10,12 +10,40 @@ use crate::{edge::Edge, edge_config::EdgeConfig};
 /// can be awaited.
 pub const YOUNG_SECONDS: u64 = 2;
 
-static EDGE: OnceCell<Edge> = OnceCell::const_new();
+/// How long tickets live at the shared edges, in seconds: as `wrangler.toml` says.
+pub const TTL_SECONDS: u64 = 3600;
 
-/// The edge that most tests use: logins must be signed; no origin is linked to it.
+/// The page that may call the shared edge from a browser.
+pub const PAGE: &str = "https://shop.example";
+
+/// How many logins the open edge takes from one client in a minute.
+pub const OPEN_LIMIT: u32 = 5;
+
+static EDGE: OnceCell<Edge> = OnceCell::const_new();
+static OPEN_EDGE: OnceCell<Edge> = OnceCell::const_new();
+
+/// The edge that most tests use: logins must be signed, and no origin takes them, which it notices
+/// soon.
 pub async fn edge() -> Shared {
     Shared::of(&EDGE, || {
-        EdgeConfig::default().var("TICKET_YOUNG_SECONDS", YOUNG_SECONDS)
+        EdgeConfig::default()
+            .var("TICKET_YOUNG_SECONDS", YOUNG_SECONDS)
+            .var("TICKET_TTL_SECONDS", TTL_SECONDS)
+            .var("CORS_ORIGINS", PAGE)
+            .var("LOGIN_DESKS", 2)
+            .var("LOGIN_TIMEOUT_SECONDS", 2)
+    })
+    .await
+}
+
+/// An edge that lets anyone log in, a few times a minute, from any page, and whose streams end soon.
+pub async fn open_edge() -> Shared {
+    Shared::of(&OPEN_EDGE, || {
+        EdgeConfig::default()
+            .var("LOGIN_AUTH", "open")
+            .var("CORS_ORIGINS", "*")
+            .var("STREAM_LIFE_SECONDS", 1)
+            .logins_per_minute(OPEN_LIMIT)
     })
     .await
 }

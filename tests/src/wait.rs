@@ -7,7 +7,7 @@ use std::{
 
 /// How long anything may take before a test fails: far above what it takes on an idle machine,
 /// because the machine is shared and noisy.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often a condition is looked at that cannot call back.
 const POLL: Duration = Duration::from_millis(50);
@@ -19,10 +19,8 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// Awaits `future` for at most `patience`.
 pub async fn within_time<T>(patience: Duration, what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(patience, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("waited {patience:?} in vain for {what}"),
-    }
+    let value = tokio::time::timeout(patience, future).await;
+    value.unwrap_or_else(|_| panic!("waited {patience:?} in vain for {what}"))
 }
 
 /// Asks `probe` again and again until it gives a value.

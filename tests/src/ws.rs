@@ -38,7 +38,7 @@ impl Ws {
                 HeaderValue::from_str(value).expect("a header's value"),
             );
         }
-        match connect_async(request).await {
+        match Box::pin(connect_async(request)).await {
             Ok((ws, _)) => Ok(Self(ws)),
             Err(Error::Http(response)) => {
                 let (parts, body) = response.into_parts();

@@ -1,0 +1,29 @@
+# shellcheck shell=bash
+# The configuration of an origin on this machine, for dev.sh and demo.sh. Source it after env.sh.
+
+# origin_config EDGE_URL LISTEN_ADDRESS OUTBOX: prints it. Secrets are not in it; they come
+# from the environment.
+origin_config() {
+  local namespace
+  namespace="$(awk '/^\[\[kv_namespaces\]\]/ { ours = 1 } ours && $1 == "id" { gsub(/"/, "", $3); print $3; exit }' "$ROOT/wrangler.toml")"
+  cat <<EOF
+# An origin beside a local edge. Made by scripts/origin-config.sh.
+
+[outbox]
+path = "$3"
+
+[listen]
+addr = "$2"
+# On a laptop anyone may log in as anyone.
+auth = "open"
+
+[[edges]]
+url = "$1"
+
+# wrangler dev serves the provider's KV API too; it takes any account and any token.
+[edges.kv]
+api = "$1/cdn-cgi/explorer/api"
+account_id = "local"
+namespace_id = "$namespace"
+EOF
+}

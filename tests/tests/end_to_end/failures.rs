@@ -1,0 +1,84 @@
+//! Nobody waits for ever: a generation that fails reaches every way of waiting.
+
+use headstart_protocol::event::TYPE_OFFER_FAILED;
+use headstart_protocol::ticket::Ticket;
+use headstart_tests::{
+    client::Client,
+    events::{SOURCE, failed, ready},
+    keys::{fresh_ticket, ticket_of_age},
+    shared::{TTL_SECONDS, YOUNG_SECONDS, edge},
+    sse::Sse,
+    ws::Ws,
+};
+use serde_json::{Value, json};
+
+/// The reason that each way of waiting gives for a failure.
+async fn reasons(client: &Client, ticket: &Ticket, stream: Sse, ws: Ws) -> Vec<String> {
+    let told = stream.only().await;
+    assert_eq!(told.name, "failed");
+    assert_eq!(told.event.kind, TYPE_OFFER_FAILED);
+    let message = ws.only().await;
+    assert_eq!(message.kind, TYPE_OFFER_FAILED);
+    let poll = client.offer_within(ticket, 50).await;
+    let get = client.offer(ticket).await;
+    assert_eq!(get.header("headstart-event-id"), told.id);
+    let reason = |data: Option<Value>| data.unwrap()["reason"].as_str().unwrap().to_owned();
+    vec![
+        reason(told.event.json_data()),
+        reason(message.json_data()),
+        poll.expect_problem(502).detail,
+        get.expect_problem(502).detail,
+    ]
+}
+
+#[tokio::test]
+async fn a_failed_generation_reaches_every_way_of_waiting() {
+    let edge = edge().await;
+    let client = edge.client();
+    for age_ms in [0, (YOUNG_SECONDS + 1) * 1000] {
+        let ticket = ticket_of_age(age_ms);
+        let (stream, ws) = (client.events(&ticket).await, client.ws(&ticket).await);
+        client.settle(&failed(&ticket, "no such customer")).await;
+        let reasons = reasons(&client, &ticket, stream, ws).await;
+        assert_eq!(reasons, ["no such customer"; 4]);
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_no_origin_takes_fails_every_way_of_waiting() {
+    let edge = edge().await;
+    let client = edge.client();
+    let ticket = client.login("12431").await;
+    let (stream, ws) = (client.events(&ticket).await, client.ws(&ticket).await);
+    let reasons = reasons(&client, &ticket, stream, ws).await;
+    assert!(!reasons[0].is_empty());
+    assert!(
+        reasons.iter().all(|reason| *reason == reasons[0]),
+        "{reasons:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_failure_is_settled_and_no_later_offer_changes_it() {
+    let edge = edge().await;
+    let (client, ticket) = (edge.client(), fresh_ticket());
+    client.settle(&failed(&ticket, "first")).await;
+    let _ = client.publish(&ready(&ticket, &json!([1]))).await;
+    assert_eq!(
+        client.offer(&ticket).await.expect_problem(502).detail,
+        "first"
+    );
+}
+
+#[tokio::test]
+async fn a_ticket_that_expires_fails_whoever_still_waits() {
+    let edge = edge().await;
+    let client = edge.client();
+    let ticket = ticket_of_age((TTL_SECONDS - 4) * 1000);
+    let (stream, ws) = (client.events(&ticket).await, client.ws(&ticket).await);
+    let told = stream.only().await;
+    assert_eq!(told.name, "failed");
+    assert_ne!(told.event.source, SOURCE);
+    assert_eq!(ws.only().await.kind, TYPE_OFFER_FAILED);
+    let _ = client.offer(&ticket).await.expect_problem(410);
+}
