@@ -32,7 +32,9 @@ struct Hidden<'a> {
 
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or("usage: retail_quality HISTORY.csv [CUSTOMER...]")?;
+    let path = arguments
+        .next()
+        .ok_or("usage: retail_quality HISTORY.csv [CUSTOMER...]")?;
     let customers: Vec<String> = arguments.collect();
     let history = PurchaseHistory::open(Path::new(&path))?;
     println!("{}", history.report);
@@ -103,7 +105,10 @@ fn times(history: &PurchaseHistory) -> Result<(), Failure> {
         }
         times.sort_by(f64::total_cmp);
         let slowest = times.last().copied().unwrap_or_default();
-        println!("{effort:>6} {:>11.1} {slowest:>12.1}", times[times.len() / 2]);
+        println!(
+            "{effort:>6} {:>11.1} {slowest:>12.1}",
+            times[times.len() / 2]
+        );
     }
     Ok(())
 }
@@ -133,11 +138,16 @@ fn half_hidden(history: &PurchaseHistory) -> Vec<Hidden<'_>> {
     let customers = by_customer(history).into_iter();
     customers
         .filter_map(|(customer, lines)| {
-            let products: BTreeSet<&str> = lines.iter().map(|line| line.stock_code.as_str()).collect();
+            let products: BTreeSet<&str> =
+                lines.iter().map(|line| line.stock_code.as_str()).collect();
             let hidden: BTreeSet<&str> = products.iter().copied().step_by(2).collect();
             let enough = products.len() >= 4;
             enough
-                .then(|| hide(history, customer, &lines, |line| hidden.contains(line.stock_code.as_str())))
+                .then(|| {
+                    hide(history, customer, &lines, |line| {
+                        hidden.contains(line.stock_code.as_str())
+                    })
+                })
                 .flatten()
         })
         .collect()
@@ -151,7 +161,12 @@ fn hide<'a>(
     hidden: impl Fn(&Line) -> bool,
 ) -> Option<Hidden<'a>> {
     let code = |line: &&'a Line| line.stock_code.as_str();
-    let shown: BTreeSet<&str> = lines.iter().copied().filter(|line| !hidden(line)).map(|line| code(&line)).collect();
+    let shown: BTreeSet<&str> = lines
+        .iter()
+        .copied()
+        .filter(|line| !hidden(line))
+        .map(|line| code(&line))
+        .collect();
     let products: BTreeSet<&str> = lines
         .iter()
         .copied()
@@ -160,10 +175,19 @@ fn hide<'a>(
         .collect();
     let is_hidden = |line: &Line| line.customer.as_deref() == Some(customer) && hidden(line);
     let kept = PurchaseHistory {
-        lines: history.lines.iter().filter(|line| !is_hidden(line)).cloned().collect(),
+        lines: history
+            .lines
+            .iter()
+            .filter(|line| !is_hidden(line))
+            .cloned()
+            .collect(),
         report: history.report.clone(),
     };
-    (!shown.is_empty() && !products.is_empty()).then_some(Hidden { customer, kept, products })
+    (!shown.is_empty() && !products.is_empty()).then_some(Hidden {
+        customer,
+        kept,
+        products,
+    })
 }
 
 /// The ten products most customers bought that this one did not.
@@ -179,7 +203,11 @@ fn best_sellers(hidden: &Hidden<'_>) -> Vec<String> {
         .map(|(stock_code, buyers)| (buyers.len(), stock_code))
         .collect();
     ranked.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
-    ranked.into_iter().take(10).map(|(_, stock_code)| stock_code.to_owned()).collect()
+    ranked
+        .into_iter()
+        .take(10)
+        .map(|(_, stock_code)| stock_code.to_owned())
+        .collect()
 }
 
 fn quality(title: &str, cases: &[Hidden<'_>]) -> Result<(), Failure> {
@@ -187,8 +215,13 @@ fn quality(title: &str, cases: &[Hidden<'_>]) -> Result<(), Failure> {
     print_rates("best-sellers", cases, |case| Ok(best_sellers(case)))?;
     for effort in [1, 4, 16] {
         print_rates(&format!("retail, effort {effort}"), cases, |case| {
-            let offers = generator(&case.kept, effort)?.offers(&login(case.customer), &no_deadline())?;
-            Ok(offers.items.into_iter().map(|item| item.stock_code).collect())
+            let offers =
+                generator(&case.kept, effort)?.offers(&login(case.customer), &no_deadline())?;
+            Ok(offers
+                .items
+                .into_iter()
+                .map(|item| item.stock_code)
+                .collect())
         })?;
     }
     Ok(())

@@ -46,15 +46,16 @@ impl Wishes {
                     must_be: format!("a whole number from 1 to {MOST_ITEMS}"),
                 })?,
         };
-        let max_price_pence = match attributes.get("max_price_gbp") {
-            None => None,
-            Some(value) => Some(value.as_f64().and_then(pence).ok_or_else(|| {
-                GenerateError::BadAttribute {
-                    name: "max_price_gbp",
-                    must_be: format!("a number above 0 and up to {MOST_GBP}"),
-                }
-            })?),
-        };
+        let max_price_pence =
+            match attributes.get("max_price_gbp") {
+                None => None,
+                Some(value) => Some(value.as_f64().and_then(pence).ok_or_else(|| {
+                    GenerateError::BadAttribute {
+                        name: "max_price_gbp",
+                        must_be: format!("a number above 0 and up to {MOST_GBP}"),
+                    }
+                })?),
+            };
         Ok(Self {
             max_items: usize::try_from(max_items).unwrap_or(usize::MAX),
             max_price_pence,
@@ -99,14 +100,27 @@ mod tests {
 
     #[test]
     fn unusable_values_fail_with_a_reason_that_names_the_rule() {
-        for value in [json!("many"), json!(0), json!(51), json!(-1), json!(1.5), json!(null)] {
+        for value in [
+            json!("many"),
+            json!(0),
+            json!(51),
+            json!(-1),
+            json!(1.5),
+            json!(null),
+        ] {
             let error = read(&json!({"max_items": value})).unwrap_err();
             assert_eq!(
                 error.to_string(),
                 "the attribute `max_items` must be a whole number from 1 to 50"
             );
         }
-        for value in [json!("cheap"), json!(0), json!(-2.5), json!(1e300), json!([1])] {
+        for value in [
+            json!("cheap"),
+            json!(0),
+            json!(-2.5),
+            json!(1e300),
+            json!([1]),
+        ] {
             let error = read(&json!({"max_price_gbp": value})).unwrap_err();
             assert_eq!(
                 error.to_string(),

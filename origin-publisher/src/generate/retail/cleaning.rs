@@ -224,19 +224,85 @@ mod tests {
     #[test]
     fn each_kind_of_dirt_has_its_reason() {
         let cases = [
-            (Row { invoice: " ", ..GOOD }, Skip::NoInvoice),
-            (Row { stock_code: "", ..GOOD }, Skip::NoStockCode),
-            (Row { quantity: "0", ..GOOD }, Skip::BadQuantity),
-            (Row { quantity: "many", ..GOOD }, Skip::BadQuantity),
-            (Row { quantity: "99999999999999999999", ..GOOD }, Skip::BadQuantity),
-            (Row { date: "2025-03-14", ..GOOD }, Skip::BadDate),
-            (Row { date: "14/3/2025 9:05", ..GOOD }, Skip::BadDate),
+            (
+                Row {
+                    invoice: " ",
+                    ..GOOD
+                },
+                Skip::NoInvoice,
+            ),
+            (
+                Row {
+                    stock_code: "",
+                    ..GOOD
+                },
+                Skip::NoStockCode,
+            ),
+            (
+                Row {
+                    quantity: "0",
+                    ..GOOD
+                },
+                Skip::BadQuantity,
+            ),
+            (
+                Row {
+                    quantity: "many",
+                    ..GOOD
+                },
+                Skip::BadQuantity,
+            ),
+            (
+                Row {
+                    quantity: "99999999999999999999",
+                    ..GOOD
+                },
+                Skip::BadQuantity,
+            ),
+            (
+                Row {
+                    date: "2025-03-14",
+                    ..GOOD
+                },
+                Skip::BadDate,
+            ),
+            (
+                Row {
+                    date: "14/3/2025 9:05",
+                    ..GOOD
+                },
+                Skip::BadDate,
+            ),
             (Row { price: "", ..GOOD }, Skip::BadPrice),
-            (Row { price: "NaN", ..GOOD }, Skip::BadPrice),
-            (Row { price: "9999999", ..GOOD }, Skip::BadPrice),
+            (
+                Row {
+                    price: "NaN",
+                    ..GOOD
+                },
+                Skip::BadPrice,
+            ),
+            (
+                Row {
+                    price: "9999999",
+                    ..GOOD
+                },
+                Skip::BadPrice,
+            ),
             (Row { price: "0", ..GOOD }, Skip::NotPriced),
-            (Row { price: "0.001", ..GOOD }, Skip::NotPriced),
-            (Row { price: "-11062.06", ..GOOD }, Skip::NotPriced),
+            (
+                Row {
+                    price: "0.001",
+                    ..GOOD
+                },
+                Skip::NotPriced,
+            ),
+            (
+                Row {
+                    price: "-11062.06",
+                    ..GOOD
+                },
+                Skip::NotPriced,
+            ),
         ];
         for (row, reason) in cases {
             assert_eq!(clean(&row), Err(reason), "{row:?}");
@@ -246,8 +312,21 @@ mod tests {
     #[test]
     fn services_fees_and_vouchers_are_not_products() {
         for stock_code in [
-            "POST", "DOT", "M", "m", "D", "S", "C2", "BANK CHARGES", "AMAZONFEE", "CRUK", "PADS",
-            "ADJUST2", "TEST001", "TEST0001", "gift_0001_20",
+            "POST",
+            "DOT",
+            "M",
+            "m",
+            "D",
+            "S",
+            "C2",
+            "BANK CHARGES",
+            "AMAZONFEE",
+            "CRUK",
+            "PADS",
+            "ADJUST2",
+            "TEST001",
+            "TEST0001",
+            "gift_0001_20",
         ] {
             assert_eq!(
                 clean(&Row { stock_code, ..GOOD }),
@@ -262,8 +341,18 @@ mod tests {
 
     #[test]
     fn negative_quantities_and_cancelled_invoices_are_returns() {
-        assert!(clean(&Row { quantity: "-2", ..GOOD }).unwrap().is_return());
-        let cancelled = Row { invoice: "c700002", ..GOOD };
+        assert!(
+            clean(&Row {
+                quantity: "-2",
+                ..GOOD
+            })
+            .unwrap()
+            .is_return()
+        );
+        let cancelled = Row {
+            invoice: "c700002",
+            ..GOOD
+        };
         assert_eq!(clean(&cancelled).unwrap().quantity, -6);
     }
 
@@ -281,7 +370,16 @@ mod tests {
         ] {
             assert_eq!(parse_pence(text), Some(pence), "{text}");
         }
-        for text in ["", ".", "1.2.3", "1e3", "£2", "1,5", "--1", "99999999999999999999"] {
+        for text in [
+            "",
+            ".",
+            "1.2.3",
+            "1e3",
+            "£2",
+            "1,5",
+            "--1",
+            "99999999999999999999",
+        ] {
             assert_eq!(parse_pence(text), None, "{text}");
         }
     }

@@ -69,7 +69,11 @@ pub fn from_history(name: &str) -> Option<String> {
 pub fn from_iso(code: &str) -> Option<&'static str> {
     COUNTRIES
         .iter()
-        .find(|(_, codes, _)| codes.iter().any(|iso| iso.eq_ignore_ascii_case(code.trim())))
+        .find(|(_, codes, _)| {
+            codes
+                .iter()
+                .any(|iso| iso.eq_ignore_ascii_case(code.trim()))
+        })
         .map(|(_, _, shown)| *shown)
 }
 

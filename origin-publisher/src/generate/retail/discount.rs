@@ -53,12 +53,16 @@ pub fn discount(price_pence: u32, buyer: Buyer) -> Discount {
     let stretches = |usual: u32| u64::from(price_pence) * 2 >= u64::from(usual) * 3;
     if buyer.usual_price_pence.is_some_and(stretches) {
         percent += STEP;
-        reasons.push(format!("{STEP} % because it costs more than you usually spend"));
+        reasons.push(format!(
+            "{STEP} % because it costs more than you usually spend"
+        ));
     }
     let left = u64::from(price_pence) * u64::from(100 - percent);
     Discount {
         percent,
-        offer_pence: u32::try_from((left + 50) / 100).unwrap_or(price_pence).max(1),
+        offer_pence: u32::try_from((left + 50) / 100)
+            .unwrap_or(price_pence)
+            .max(1),
         reason: reasons.join(", "),
     }
 }
@@ -72,7 +76,13 @@ mod tests {
     #[test]
     fn each_reason_adds_five_percent() {
         let of = |price, orders, usual_price_pence| {
-            let discount = discount(price, Buyer { orders, usual_price_pence });
+            let discount = discount(
+                price,
+                Buyer {
+                    orders,
+                    usual_price_pence,
+                },
+            );
             (discount.percent, discount.offer_pence)
         };
         assert_eq!(of(1000, 1, Some(1000)), (5, 950));

@@ -8,7 +8,7 @@ use super::{
 
 /// How much of its score a product loses for a likeness of 1 to those already picked, all
 /// their likenesses together.
-const SAMENESS_COSTS: f64 = 0.7;
+const SAMENESS_COSTS: f64 = 0.5;
 
 /// From this likeness on, two products are variants of one thing.
 const VARIANT: f64 = 0.75;

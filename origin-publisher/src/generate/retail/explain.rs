@@ -8,7 +8,7 @@ use super::{
     neighbours::{self, Neighbour},
     offers::ReasonKind,
     popularity,
-    profile::{Place, Profile},
+    profile::Profile,
     scoring::Scored,
     similarity, wording,
 };
@@ -23,32 +23,129 @@ const MIN_LOCALS: usize = 3;
 /// A sentence about like-minded customers speaks of this many.
 const CLOSEST: usize = 10;
 
-/// Why one product is offered.
-pub fn reason(
-    model: &Model,
-    profile: &Profile<'_>,
-    neighbours: &[Neighbour],
-    scored: &Scored,
-) -> (ReasonKind, String) {
-    let product = scored.product;
-    if let Some(purchase) = profile.purchase(product).filter(|bought| bought.orders > 1) {
-        return (ReasonKind::Reorder, reorder(purchase));
-    }
-    let by_similarity = || {
-        also_bought(model, profile, product).or_else(|| ordered_together(model, profile, product))
-    };
-    let by_neighbours = || like_minded(model, neighbours, product);
-    let by_popularity = || popular(model, profile, product);
-    // What weighs most speaks first; the others stand in when it has too little to show.
-    let spoken = if scored.from_popularity > scored.from_similarity + scored.from_neighbours {
-        by_popularity().or_else(by_similarity).or_else(by_neighbours)
-    } else if scored.from_neighbours > 2.0 * scored.from_similarity {
-        by_neighbours().or_else(by_similarity).or_else(by_popularity)
-    } else {
-        by_similarity().or_else(by_neighbours).or_else(by_popularity)
-    };
-    spoken.unwrap_or_else(|| fallback(profile))
+/// Tells the reasons of one answer, one product after the other.
+pub struct Teller<'a> {
+    model: &'a Model,
+    profile: &'a Profile<'a>,
+    neighbours: &'a [Neighbour],
+    /// The user's products spoken of so far. Others are preferred, so that ten sentences do
+    /// not all speak of the same one.
+    told: Vec<usize>,
 }
+
+impl<'a> Teller<'a> {
+    /// Nothing told yet.
+    pub fn new(model: &'a Model, profile: &'a Profile<'a>, neighbours: &'a [Neighbour]) -> Self {
+        Self {
+            model,
+            profile,
+            neighbours,
+            told: Vec::new(),
+        }
+    }
+
+    /// Why this product is offered.
+    pub fn reason(&mut self, scored: &Scored) -> (ReasonKind, String) {
+        let product = scored.product;
+        let bought = self.profile.purchase(product);
+        if let Some(purchase) = bought.filter(|bought| bought.orders > 1) {
+            return (ReasonKind::Reorder, reorder(purchase));
+        }
+        // What weighs most speaks first; the others stand in when it has too little to show.
+        let mut witnesses = [
+            (scored.from_similarity, Self::by_similarity as Witness<'a>),
+            (scored.from_neighbours / 2.0, Self::by_neighbours),
+            (scored.from_popularity, Self::by_popularity),
+        ];
+        witnesses.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        witnesses
+            .iter()
+            .find_map(|(_, witness)| witness(self, product))
+            .unwrap_or_else(|| fallback(self.profile))
+    }
+
+    fn by_similarity(&mut self, product: usize) -> Option<(ReasonKind, String)> {
+        let model = self.model;
+        if let Some(own) = self.anchor(&model.bought, product, model.known, MIN_PEOPLE) {
+            let sentence = format!(
+                "Customers who bought {}, as you did on {}, also bought this.",
+                own.description,
+                wording::day(own.last)
+            );
+            return Some((ReasonKind::AlsoBought, sentence));
+        }
+        let own = self.anchor(&model.ordered, product, model.ordered.rows(), 1)?;
+        let sentence = format!(
+            "Has been ordered together with {}, which you bought on {}.",
+            own.description,
+            wording::day(own.last)
+        );
+        Some((ReasonKind::OrderedTogether, sentence))
+    }
+
+    /// The user's purchase most alike to `product`, among those that meet it in `matrix` in at
+    /// least `min` of the rows before `end`.
+    fn anchor(
+        &mut self,
+        matrix: &Incidence,
+        product: usize,
+        end: usize,
+        min: usize,
+    ) -> Option<&'a Purchase> {
+        let sold = count(matrix.column(product).len());
+        let mut best: Option<(f64, usize)> = None;
+        for &(own, liked) in &self.profile.taste {
+            let met = matrix.shared_rows(own, product, end);
+            if own == product || met < min {
+                continue;
+            }
+            let told = self.told.iter().filter(|told| **told == own).count();
+            let bought = count(matrix.column(own).len());
+            let alike =
+                liked * similarity::likeness(count(met), bought, sold) / (1.0 + count(told));
+            if best.is_none_or(|(most, _)| alike > most) {
+                best = Some((alike, own));
+            }
+        }
+        let (_, own) = best?;
+        self.told.push(own);
+        self.profile.purchase(own)
+    }
+
+    fn by_neighbours(&mut self, product: usize) -> Option<(ReasonKind, String)> {
+        let closest = &self.neighbours[..self.neighbours.len().min(CLOSEST)];
+        let buyers = neighbours::buyers(self.model, closest, product);
+        let sentence = format!(
+            "{buyers} of the {} customers whose taste is closest to yours bought this.",
+            closest.len()
+        );
+        (buyers >= MIN_PEOPLE).then_some((ReasonKind::LikeMinded, sentence))
+    }
+
+    fn by_popularity(&mut self, product: usize) -> Option<(ReasonKind, String)> {
+        let buyers = |country| popularity::buyers(self.model, self.profile, country, product);
+        let everywhere = buyers(None);
+        let place = self.profile.place.as_ref();
+        if let Some((name, country)) = place.and_then(|place| Some((&place.name, place.number?))) {
+            let local = buyers(Some(country));
+            if local >= MIN_LOCALS {
+                let sentence = format!("Popular in {name}: {local} customers there bought it.");
+                return Some((ReasonKind::Country, sentence));
+            }
+            let elsewhere = everywhere - local;
+            if local > 0 && elsewhere >= MIN_LOCALS {
+                let sentence =
+                    format!("Sells in {name}, and {elsewhere} customers elsewhere bought it too.");
+                return Some((ReasonKind::Country, sentence));
+            }
+        }
+        let sentence = format!("A favourite: {everywhere} of our customers bought it.");
+        (everywhere >= MIN_PEOPLE).then_some((ReasonKind::Popular, sentence))
+    }
+}
+
+/// One way to say why.
+type Witness<'a> = fn(&mut Teller<'a>, usize) -> Option<(ReasonKind, String)>;
 
 fn reorder(purchase: &Purchase) -> String {
     format!(
@@ -56,95 +153,6 @@ fn reorder(purchase: &Purchase) -> String {
         purchase.orders,
         wording::day(purchase.last)
     )
-}
-
-/// The user's purchase most alike to `product`, among those that meet it in `matrix` in at
-/// least `min` of the rows before `end`.
-fn anchor<'a>(
-    matrix: &Incidence,
-    profile: &Profile<'a>,
-    product: usize,
-    end: usize,
-    min: usize,
-) -> Option<&'a Purchase> {
-    let sold = count(matrix.column(product).len());
-    let mut best: Option<(f64, usize)> = None;
-    for &(own, liked) in &profile.taste {
-        let met = matrix.shared_rows(own, product, end);
-        if own == product || met < min {
-            continue;
-        }
-        let alike = liked * similarity::likeness(count(met), count(matrix.column(own).len()), sold);
-        if best.is_none_or(|(most, _)| alike > most) {
-            best = Some((alike, own));
-        }
-    }
-    profile.purchase(best?.1)
-}
-
-fn also_bought(
-    model: &Model,
-    profile: &Profile<'_>,
-    product: usize,
-) -> Option<(ReasonKind, String)> {
-    let own = anchor(&model.bought, profile, product, model.known, MIN_PEOPLE)?;
-    let sentence = format!(
-        "Customers who bought {}, as you did on {}, also bought this.",
-        own.description,
-        wording::day(own.last)
-    );
-    Some((ReasonKind::AlsoBought, sentence))
-}
-
-fn ordered_together(
-    model: &Model,
-    profile: &Profile<'_>,
-    product: usize,
-) -> Option<(ReasonKind, String)> {
-    let own = anchor(&model.ordered, profile, product, model.ordered.rows(), 1)?;
-    let sentence = format!(
-        "Has been ordered together with {}, which you bought on {}.",
-        own.description,
-        wording::day(own.last)
-    );
-    Some((ReasonKind::OrderedTogether, sentence))
-}
-
-fn like_minded(
-    model: &Model,
-    neighbours: &[Neighbour],
-    product: usize,
-) -> Option<(ReasonKind, String)> {
-    let closest = &neighbours[..neighbours.len().min(CLOSEST)];
-    let buyers = neighbours::buyers(model, closest, product);
-    let sentence = format!(
-        "{buyers} of the {} customers whose taste is closest to yours bought this.",
-        closest.len()
-    );
-    (buyers >= MIN_PEOPLE).then_some((ReasonKind::LikeMinded, sentence))
-}
-
-fn popular(
-    model: &Model,
-    profile: &Profile<'_>,
-    product: usize,
-) -> Option<(ReasonKind, String)> {
-    let everywhere = popularity::buyers(model, profile, None, product);
-    if let Some(Place { name, number: Some(country), .. }) = &profile.place {
-        let local = popularity::buyers(model, profile, Some(*country), product);
-        if local >= MIN_LOCALS {
-            let sentence = format!("Popular in {name}: {local} customers there bought it.");
-            return Some((ReasonKind::Country, sentence));
-        }
-        let elsewhere = everywhere - local;
-        if local > 0 && elsewhere >= MIN_LOCALS {
-            let sentence =
-                format!("Sells in {name}, and {elsewhere} customers elsewhere bought it too.");
-            return Some((ReasonKind::Country, sentence));
-        }
-    }
-    let sentence = format!("A favourite: {everywhere} of our customers bought it.");
-    (everywhere >= MIN_PEOPLE).then_some((ReasonKind::Popular, sentence))
 }
 
 fn fallback(profile: &Profile<'_>) -> (ReasonKind, String) {

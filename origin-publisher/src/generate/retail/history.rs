@@ -148,7 +148,12 @@ fn read_error(error: csv::Error) -> HistoryError {
 fn places(header: &ByteRecord) -> Result<[usize; COLUMNS.len()], HistoryError> {
     let names: Vec<String> = header
         .iter()
-        .map(|name| text(name).trim_start_matches('\u{feff}').trim().to_lowercase())
+        .map(|name| {
+            text(name)
+                .trim_start_matches('\u{feff}')
+                .trim()
+                .to_lowercase()
+        })
         .collect();
     let mut places = [0; COLUMNS.len()];
     let mut missing = Vec::new();
@@ -165,16 +170,21 @@ fn places(header: &ByteRecord) -> Result<[usize; COLUMNS.len()], HistoryError> {
     }
 }
 
-fn line(
-    record: &ByteRecord,
-    places: &[usize; COLUMNS.len()],
-    width: usize,
-) -> Result<Line, Skip> {
+fn line(record: &ByteRecord, places: &[usize; COLUMNS.len()], width: usize) -> Result<Line, Skip> {
     if record.len() != width {
         return Err(Skip::Malformed);
     }
     let fields = places.map(|place| record.get(place).map(text).unwrap_or_default());
-    let [invoice, stock_code, description, quantity, date, price, customer, country] = &fields;
+    let [
+        invoice,
+        stock_code,
+        description,
+        quantity,
+        date,
+        price,
+        customer,
+        country,
+    ] = &fields;
     cleaning::clean(&Row {
         invoice,
         stock_code,
@@ -222,7 +232,13 @@ mod tests {
         };
         assert_eq!(
             missing,
-            ["Description", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
+            [
+                "Description",
+                "InvoiceDate",
+                "UnitPrice",
+                "CustomerID",
+                "Country"
+            ]
         );
     }
 
@@ -233,7 +249,10 @@ mod tests {
             Err(HistoryError::MissingColumns { .. })
         ));
         let error = read("1,POST,POSTAGE,1,1/2/2025 9:00,18.00,31001,France\n").unwrap_err();
-        assert!(error.to_string().contains("1 skipped: not a product"), "{error}");
+        assert!(
+            error.to_string().contains("1 skipped: not a product"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -248,7 +267,9 @@ mod tests {
     #[test]
     fn quotes_and_latin_1_bytes_are_read() {
         let mut csv = HEADER.as_bytes().to_vec();
-        csv.extend_from_slice(b"1,40101,\"CAF\xc9 SIGN \"\"OPEN\"\", BLUE\",1,1/2/2025 9:00,2,,France\n");
+        csv.extend_from_slice(
+            b"1,40101,\"CAF\xc9 SIGN \"\"OPEN\"\", BLUE\",1,1/2/2025 9:00,2,,France\n",
+        );
         let history = PurchaseHistory::read(csv.as_slice()).unwrap();
         assert_eq!(history.lines[0].description, "CAFÉ SIGN \"OPEN\", BLUE");
     }

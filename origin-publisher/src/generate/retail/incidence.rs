@@ -78,7 +78,8 @@ impl Incidence {
         };
         let (mut one, mut other) = (before_end(one), before_end(other));
         let mut shared = 0;
-        while let (Some((&a, rest_a)), Some((&b, rest_b))) = (one.split_first(), other.split_first())
+        while let (Some((&a, rest_a)), Some((&b, rest_b))) =
+            (one.split_first(), other.split_first())
         {
             shared += usize::from(a == b);
             if a <= b {

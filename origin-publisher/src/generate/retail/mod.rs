@@ -48,9 +48,9 @@ use headstart_protocol::login::LoginData;
 use self::{
     attributes::Wishes,
     discount::{Buyer, discount},
+    explain::Teller,
     history::PurchaseHistory,
     model::Model,
-    neighbours::Neighbour,
     offers::{Item, Made, Offers},
     profile::Profile,
     scoring::Scored,
@@ -98,11 +98,18 @@ impl RetailGenerator {
         let rounds = self.effort.get().saturating_mul(ROUNDS_PER_EFFORT);
         let user = login.user.trim();
         let scored = scoring::score(
-            model, &profile, &neighbours, &candidates, user, rounds, deadline,
+            model,
+            &profile,
+            &neighbours,
+            &candidates,
+            user,
+            rounds,
+            deadline,
         )?;
+        let mut teller = Teller::new(model, &profile, &neighbours);
         let items: Vec<Item> = diversity::pick(model, &scored, wishes.max_items)
             .iter()
-            .map(|scored| item(model, &profile, &neighbours, scored))
+            .map(|scored| item(model, &profile, &mut teller, scored))
             .collect();
         if items.is_empty() {
             return Err(GenerateError::Failed(
@@ -115,7 +122,7 @@ impl RetailGenerator {
             known: profile.customer.is_some(),
             why: explain::why(model, &profile, &neighbours),
             country_from: profile.place.as_ref().map(|place| place.from),
-            country: profile.place.map(|place| place.name),
+            country: profile.place.as_ref().map(|place| place.name.clone()),
             items,
             generator: Made {
                 name: "retail",
@@ -140,12 +147,7 @@ impl Generator for RetailGenerator {
     }
 }
 
-fn item(
-    model: &Model,
-    profile: &Profile<'_>,
-    neighbours: &[Neighbour],
-    scored: &Scored,
-) -> Item {
+fn item(model: &Model, profile: &Profile<'_>, teller: &mut Teller<'_>, scored: &Scored) -> Item {
     let product = &model.products[scored.product];
     let buyer = Buyer {
         orders: profile.customer.map_or(0, |(_, shopper)| shopper.orders),
@@ -154,7 +156,7 @@ fn item(
             .and_then(|(_, shopper)| shopper.usual_price_pence),
     };
     let discount = discount(product.price_pence, buyer);
-    let (reason_kind, reason) = explain::reason(model, profile, neighbours, scored);
+    let (reason_kind, reason) = teller.reason(scored);
     Item {
         stock_code: product.stock_code.clone(),
         description: product.description.clone(),

@@ -7,7 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
-use super::{cleaning::Line, country, incidence::{Incidence, count}, wording};
+use super::{
+    cleaning::Line,
+    country,
+    incidence::{Incidence, count},
+    wording,
+};
 
 /// An order with more different products is no person's basket but a day's till roll. It
 /// counts for what sells, not for what sells together.
@@ -107,7 +112,10 @@ impl Model {
             .collect();
 
         let (shoppers, countries) = shoppers(&placed);
-        let known = shoppers.iter().filter(|shopper| shopper.id.is_some()).count();
+        let known = shoppers
+            .iter()
+            .filter(|shopper| shopper.id.is_some())
+            .count();
         let baskets: Vec<Vec<usize>> = shoppers.iter().map(basket).collect();
         let bought = Incidence::new(&baskets, products.len());
         let ordered = Incidence::new(&orders(&placed), products.len());
@@ -169,7 +177,8 @@ fn products(lines: &[Line]) -> Vec<Product> {
         .into_iter()
         .filter_map(|(stock_code, lines)| {
             let described = lines.iter().map(|line| line.description.as_str());
-            let description = wording::title(most_common(described.filter(|text| !text.is_empty()))?);
+            let description =
+                wording::title(most_common(described.filter(|text| !text.is_empty()))?);
             Some(Product {
                 stock_code: stock_code.to_owned(),
                 kind: wording::kind_words(&description),
@@ -209,7 +218,9 @@ fn shoppers(placed: &[(usize, &Line)]) -> (Vec<Shopper>, Vec<String>) {
         .collect();
     let numbers: BTreeMap<&str, usize> = shown
         .iter()
-        .filter_map(|(spelling, shown)| Some((*spelling, countries.binary_search(shown.as_ref()?).ok()?)))
+        .filter_map(|(spelling, shown)| {
+            Some((*spelling, countries.binary_search(shown.as_ref()?).ok()?))
+        })
         .collect();
 
     let customers = customers
@@ -261,7 +272,9 @@ fn shopper(
 
 /// `lines` is not empty: all the lines of one shopper for one product.
 fn purchase(product: usize, lines: &[&Line]) -> Purchase {
-    let latest = lines.iter().max_by_key(|line| (!line.is_return(), line.day));
+    let latest = lines
+        .iter()
+        .max_by_key(|line| (!line.is_return(), line.day));
     Purchase {
         product,
         description: latest.map_or_else(String::new, |line| wording::title(&line.description)),

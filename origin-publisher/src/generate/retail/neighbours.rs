@@ -1,10 +1,6 @@
 //! Customers with the same taste, and what they bought.
 
-use super::{
-    model::Model,
-    profile::Profile,
-    weights::Weights,
-};
+use super::{model::Model, profile::Profile, weights::Weights};
 
 /// How many neighbours are heard. More brings in people who share only what everyone buys.
 pub const HEARD: usize = 40;

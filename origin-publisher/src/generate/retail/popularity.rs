@@ -51,7 +51,8 @@ pub fn buyers(
         .column(product)
         .iter()
         .filter(|&&shopper| {
-            !profile.is(shopper) && (country.is_none() || model.shoppers[shopper].country == country)
+            !profile.is(shopper)
+                && (country.is_none() || model.shoppers[shopper].country == country)
         })
         .count()
 }

@@ -28,8 +28,8 @@ const RECENT_DAYS: f64 = 60.0;
 const PRICE_REACH: f64 = 3.0;
 
 /// What each witness adds to a score, for a customer with a taste. They sum to 1.
-const OF_NEIGHBOURS: f64 = 0.30;
-const OF_SIMILARITY: f64 = 0.30;
+const OF_NEIGHBOURS: f64 = 0.20;
+const OF_SIMILARITY: f64 = 0.40;
 const OF_WALK: f64 = 0.20;
 const OF_POPULARITY: f64 = 0.10;
 const OF_RECENCY: f64 = 0.03;

@@ -58,8 +58,7 @@ impl Similarity {
             }
             for product in self.touched.drain(..) {
                 let met = std::mem::take(&mut self.met[product]);
-                scores[product] +=
-                    liked * likeness(met, self.ordered[own], self.ordered[product]);
+                scores[product] += liked * likeness(met, self.ordered[own], self.ordered[product]);
             }
         }
     }

@@ -14,10 +14,49 @@ const CAPITALS: [&str; 8] = ["DIY", "LED", "TV", "UK", "USA", "USB", "II", "WC"]
 
 /// Words that tell the variants of one product apart, and say nothing of what it is.
 const VARIANT_WORDS: [&str; 43] = [
-    "assorted", "beige", "big", "black", "blue", "bright", "brown", "coloured", "colour", "cream",
-    "dark", "gold", "green", "grey", "ivory", "jumbo", "large", "light", "lilac", "medium", "mini",
-    "natural", "navy", "orange", "pack", "pair", "pastel", "pink", "purple", "red", "set", "silver",
-    "design", "small", "style", "tall", "vintage", "tiny", "turquoise", "white", "wide", "yellow", "pc",
+    "assorted",
+    "beige",
+    "big",
+    "black",
+    "blue",
+    "bright",
+    "brown",
+    "coloured",
+    "colour",
+    "cream",
+    "dark",
+    "gold",
+    "green",
+    "grey",
+    "ivory",
+    "jumbo",
+    "large",
+    "light",
+    "lilac",
+    "medium",
+    "mini",
+    "natural",
+    "navy",
+    "orange",
+    "pack",
+    "pair",
+    "pastel",
+    "pink",
+    "purple",
+    "red",
+    "set",
+    "silver",
+    "design",
+    "small",
+    "style",
+    "tall",
+    "vintage",
+    "tiny",
+    "turquoise",
+    "white",
+    "wide",
+    "yellow",
+    "pc",
 ];
 
 /// A description for people: histories shout (`RED RETROSPOT MUG`), offers do not
@@ -68,7 +107,12 @@ pub fn kind_words(description: &str) -> Vec<String> {
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| word.chars().count() > 1 && !word.starts_with(|c: char| c.is_numeric()))
         .filter(|word| !SMALL_WORDS.contains(word) && !VARIANT_WORDS.contains(word))
-        .map(|word| word.strip_suffix('s').filter(|one| one.len() > 2).unwrap_or(word).to_owned())
+        .map(|word| {
+            word.strip_suffix('s')
+                .filter(|one| one.len() > 2)
+                .unwrap_or(word)
+                .to_owned()
+        })
         .collect();
     words.sort_unstable();
     words.dedup();
