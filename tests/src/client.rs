@@ -2,6 +2,7 @@
 //! `openapi.yaml`.
 
 use headstart_protocol::{
+    event::Event,
     keys::{Key, KeyRing},
     login::LoginAccepted,
     signature::SignedHeaders,
@@ -28,6 +29,8 @@ use crate::{
 pub struct Client {
     base: String,
     http: reqwest::Client,
+    /// Whether what it talks to is described by `openapi.yaml`.
+    is_edge: bool,
 }
 
 impl Client {
@@ -42,6 +45,16 @@ impl Client {
                 .no_proxy()
                 .build()
                 .expect("a client can be made"),
+            is_edge: true,
+        }
+    }
+
+    /// A client of something that is no edge, such as an origin's listener.
+    #[must_use]
+    pub fn of_another_api(base: &str) -> Self {
+        Self {
+            is_edge: false,
+            ..Self::new(base)
         }
     }
 
@@ -222,14 +235,23 @@ impl Call<'_> {
         let url = format!("{}{}", self.client.base, self.path);
         let request = self.client.http.request(self.method.clone(), url);
         let response = request.headers(self.headers).body(self.body).send().await?;
-        openapi::check(
-            &self.method,
-            &self.path,
-            response.status().as_u16(),
-            header(response.headers(), "content-type"),
-        );
+        if self.client.is_edge {
+            openapi::check(
+                &self.method,
+                &self.path,
+                response.status().as_u16(),
+                header(response.headers(), "content-type"),
+            );
+        }
         Ok(response)
     }
+}
+
+/// The name of the origin that settled a ticket, from the event that a waiter was told.
+#[must_use]
+pub fn settled_by(event: &Event) -> &str {
+    let name = event.source.strip_prefix("/origin/");
+    name.unwrap_or_else(|| panic!("not settled by an origin: {event:?}"))
 }
 
 /// Where a ticket's offer is.

@@ -74,6 +74,12 @@ impl Gate {
         reached("leases", &self.counts.leases, count).await;
     }
 
+    /// How many connections for deliveries have been opened in all.
+    #[must_use]
+    pub fn tries(&self) -> u32 {
+        *self.counts.deliveries.borrow()
+    }
+
     /// Waits until that many connections for deliveries have been opened in all.
     pub async fn tried(&self, count: u32) {
         reached("tries of delivery", &self.counts.deliveries, count).await;

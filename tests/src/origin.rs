@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    net::SocketAddr,
     path::PathBuf,
     process::{Command, ExitStatus, Output},
 };
@@ -11,12 +12,16 @@ use tempfile::TempDir;
 use toml::{Table, Value};
 
 use crate::{
+    client::Client,
     edge::Edge,
     keys::{login_key, origin_key, ticket_key},
     kv::{ACCOUNT, API_PATH, NAMESPACE},
     process::ProcessGroup,
     wait::until,
 };
+
+/// What an origin logs when it listens, beside the address.
+const LISTENING: &str = "listening";
 
 /// The binary: `HEADSTART_ORIGIN_BIN`, or the one that was built with this test.
 fn binary() -> PathBuf {
@@ -168,6 +173,16 @@ impl Origin {
         process.wait()
     }
 
+    /// Stops it in the middle of whatever it does, until [`Origin::thaw`].
+    pub fn freeze(&self) {
+        self.running().freeze();
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.running().thaw();
+    }
+
     /// Everything that it has logged.
     #[must_use]
     pub fn log(&self) -> String {
@@ -181,6 +196,21 @@ impl Origin {
             (self.log().matches(text).count() >= count).then_some(())
         })
         .await;
+    }
+
+    /// A client of its own listener, which it must have been told to open.
+    pub async fn listener(&self) -> Client {
+        let address = until("the origin to listen", async || {
+            let log = self.log();
+            // The last: each start has a port of its own.
+            let line = log.lines().rfind(|line| line.contains(LISTENING))?;
+            let words = line.split(|c: char| !c.is_ascii_digit() && !".:".contains(c));
+            words
+                .filter_map(|word| word.parse::<SocketAddr>().ok())
+                .next_back()
+        })
+        .await;
+        Client::of_another_api(&format!("http://{address}"))
     }
 
     /// Runs a command of the binary beside it, with the same configuration, to its end.
