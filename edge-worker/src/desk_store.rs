@@ -54,7 +54,10 @@ impl DeskStore {
     /// [`Error::Platform`].
     pub fn open(sql: SqlStorage) -> Result<Self, Error> {
         for statement in [
-            "CREATE TABLE IF NOT EXISTS login (uuid TEXT PRIMARY KEY, event TEXT NOT NULL, state TEXT NOT NULL) WITHOUT ROWID",
+            // Events are apart from states: a state is read whenever the desk is built anew, and an
+            // event only when its login is leased.
+            "CREATE TABLE IF NOT EXISTS event (uuid TEXT PRIMARY KEY, event TEXT NOT NULL)",
+            "CREATE TABLE IF NOT EXISTS login (uuid TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID",
             "CREATE TABLE IF NOT EXISTS used (id TEXT PRIMARY KEY, ticket TEXT NOT NULL, digest TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID",
             "CREATE INDEX IF NOT EXISTS used_at ON used (at)",
         ] {
@@ -97,7 +100,7 @@ impl DeskStore {
         }
         let rows: Vec<Row> = self
             .0
-            .exec("SELECT event FROM login WHERE uuid = ?", uuid(login))?
+            .exec("SELECT event FROM event WHERE uuid = ?", uuid(login))?
             .to_array()?;
         rows.into_iter()
             .next()
@@ -111,7 +114,7 @@ impl DeskStore {
     /// [`Error::Platform`].
     pub fn add(&self, login: Uuid, event: &Event) -> Result<(), Error> {
         self.0.exec(
-            "INSERT OR IGNORE INTO login (uuid, event, state) VALUES (?, ?, '')",
+            "INSERT OR IGNORE INTO event (uuid, event) VALUES (?, ?)",
             vec![login.to_string().into(), event.to_json().into()],
         )?;
         Ok(())
@@ -124,8 +127,8 @@ impl DeskStore {
     pub fn save(&self, id: Uuid, login: &Login) -> Result<(), Error> {
         let state = serde_json::to_string(login).map_err(|error| stored(&error))?;
         self.0.exec(
-            "UPDATE login SET state = ? WHERE uuid = ?",
-            vec![state.into(), id.to_string().into()],
+            "INSERT OR REPLACE INTO login (uuid, state) VALUES (?, ?)",
+            vec![id.to_string().into(), state.into()],
         )?;
         Ok(())
     }
@@ -135,8 +138,12 @@ impl DeskStore {
     /// # Errors
     /// [`Error::Platform`].
     pub fn delete(&self, login: Uuid) -> Result<(), Error> {
-        self.0
-            .exec("DELETE FROM login WHERE uuid = ?", uuid(login))?;
+        for statement in [
+            "DELETE FROM login WHERE uuid = ?",
+            "DELETE FROM event WHERE uuid = ?",
+        ] {
+            self.0.exec(statement, uuid(login))?;
+        }
         Ok(())
     }
 

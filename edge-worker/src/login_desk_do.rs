@@ -253,6 +253,13 @@ impl LoginDeskDo {
 
     /// Carries out what the desk decided, except telling failures, which takes time: those it gives back.
     fn perform(&self, effects: Vec<Effect>, now_ms: u64) -> Result<Vec<(Uuid, String)>, Error> {
+        self.try_perform(effects, now_ms).inspect_err(|_| {
+            // What could not be stored did not happen: the next event builds the desk from what was.
+            *self.desk.borrow_mut() = None;
+        })
+    }
+
+    fn try_perform(&self, effects: Vec<Effect>, now_ms: u64) -> Result<Vec<(Uuid, String)>, Error> {
         let store = self.store()?;
         let mut failures = Vec::new();
         let mut todo = effects;
