@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::login::{
+use origin_publisher::login::{
     Plan,
     attempt::Attempt,
     offer_view,

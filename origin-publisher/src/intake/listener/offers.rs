@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use headstart_protocol::stamps::{Point, STAMPS_HEADER, Stamps};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::{CACHE_CONTROL, CONTENT_TYPE}};
+use http::{HeaderMap, HeaderValue, StatusCode, header::{CACHE_CONTROL, CONTENT_TYPE}};
 
 use super::{Listener, answers::{Refusal, read}};
 use crate::clock::now_ms;
@@ -36,9 +36,9 @@ pub(super) async fn offers(
         HeaderValue::try_from(text).map_err(|_| Refusal::Failed("the offer's media type is malformed".to_owned()))
     };
     let headers = [
-        (CONTENT_TYPE, header(generated.content.media_type)?),
-        (HeaderName::from_static(STAMPS), header(stamps.to_header())?),
-        (CACHE_CONTROL, HeaderValue::from_static("private, no-store")),
+        (CONTENT_TYPE.as_str(), header(generated.content.media_type)?),
+        (STAMPS_HEADER, header(stamps.to_header())?),
+        (CACHE_CONTROL.as_str(), HeaderValue::from_static("private, no-store")),
     ];
     Ok((StatusCode::OK, headers, generated.content.bytes).into_response())
 }
