@@ -15,7 +15,7 @@ use crate::{
     client::Client,
     edge::Edge,
     keys::{login_key, origin_key, ticket_key},
-    kv::{ACCOUNT, API_PATH, NAMESPACE},
+    kv::{API_PATH, NAMESPACE},
     process::ProcessGroup,
     wait::until,
 };
@@ -81,7 +81,6 @@ impl OriginConfig {
     pub fn edge_through(mut self, edge: &Edge, url: &str) -> Self {
         let kv = Table::from_iter([
             ("api".to_owned(), format!("{}{API_PATH}", edge.url()).into()),
-            ("account_id".to_owned(), ACCOUNT.into()),
             ("namespace_id".to_owned(), NAMESPACE.into()),
         ]);
         self.edges.push(Table::from_iter([

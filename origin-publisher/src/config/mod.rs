@@ -325,8 +325,10 @@ pub struct KvConfig {
     /// Base of the REST API. `wrangler dev` serves the same at `<edge>/cdn-cgi/explorer/api`.
     #[serde(default = "KvConfig::default_api")]
     pub api: Url,
-    /// The account that the namespace is in.
-    pub account_id: String,
+    /// The account that the namespace is in. Without it the API's paths have no account, as those
+    /// of `wrangler dev`, which knows only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
     /// The namespace.
     pub namespace_id: String,
     /// File with the token for this API, where it differs from the others'.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use headstart_protocol::limits::MIN_KV_TTL_SECONDS;
 use url::Url;
 
-use super::Config;
+use super::{Config, KvConfig};
 
 /// Longest name of an origin or an edge, in bytes: an event's source has 256 in all.
 const MAX_NAME_BYTES: usize = 64;
@@ -82,14 +82,18 @@ pub(super) fn validate(config: &Config) -> Result<(), Vec<String>> {
                 format!("edges.{index}.kv.api must be http(s)://host[:port]/path"),
             );
             for (key, id) in [
-                ("account_id", &kv.account_id),
-                ("namespace_id", &kv.namespace_id),
+                ("account_id", kv.account_id.as_ref()),
+                ("namespace_id", Some(&kv.namespace_id)),
             ] {
                 check(
-                    is_name(id),
+                    id.is_none_or(|id| is_name(id)),
                     format!("edges.{index}.kv.{key} must be 1 to {MAX_NAME_BYTES} of A-Z a-z 0-9 . _ -"),
                 );
             }
+            check(
+                kv.account_id.is_some() || kv.api != KvConfig::default_api(),
+                format!("edges.{index}.kv.account_id is missing; the provider's API needs it"),
+            );
             check(
                 config.tickets.ttl_seconds >= MIN_KV_TTL_SECONDS,
                 format!("tickets.ttl_seconds must be at least {MIN_KV_TTL_SECONDS}, the shortest life of a KV entry, where an edge has KV"),

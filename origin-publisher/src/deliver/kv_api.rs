@@ -121,12 +121,13 @@ impl KvApi {
     /// The namespace of `config`, called with `token`.
     #[must_use]
     pub fn new(client: reqwest::Client, config: &KvConfig, token: &Token) -> Self {
+        let api = config.api.as_str().trim_end_matches('/');
+        let account = config.account_id.as_ref().map(|id| format!("/accounts/{id}"));
         Self {
             client,
             bulk_url: format!(
-                "{}/accounts/{}/storage/kv/namespaces/{}/bulk",
-                config.api.as_str().trim_end_matches('/'),
-                config.account_id,
+                "{api}{}/storage/kv/namespaces/{}/bulk",
+                account.unwrap_or_default(),
                 config.namespace_id,
             ),
             authorization: token.bearer(),

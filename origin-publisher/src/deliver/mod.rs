@@ -131,7 +131,7 @@ impl Delivery {
             lanes: Vec::new(),
             tasks: TaskTracker::new(),
         };
-        let mut budgets: HashMap<String, Arc<Budget>> = HashMap::new();
+        let mut budgets: HashMap<_, Arc<Budget>> = HashMap::new();
         for (edge, EdgeSecrets { key, api_token }) in config.edges.iter().zip(&secrets.edges) {
             let name = edge.name();
             let lane = EventLane {
@@ -147,7 +147,7 @@ impl Delivery {
             delivery.tasks.spawn(lane.run());
             if let (Some(kv), Some(token)) = (&edge.kv, api_token) {
                 // The provider counts the calls of a user; the account is the closest we know.
-                let account = format!("{} {}", kv.api, kv.account_id);
+                let account = (kv.api.clone(), kv.account_id.clone());
                 let lane = KvLane {
                     name: name.clone(),
                     api: KvApi::new(client.clone(), kv, &token.value),
