@@ -589,3 +589,483 @@ fn parse_lease(lease: &str) -> Option<(Uuid, u32)> {
     let (login, number) = lease.split_once('.')?;
     Some((Uuid::try_parse(login).ok()?, number.parse().ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{prelude::*, sample::Index};
+
+    use super::*;
+
+    const TIMES: DeskTimes = DeskTimes {
+        lease_ms: 30_000,
+        login_timeout_ms: 30_000,
+    };
+
+    fn id(n: u8) -> Uuid {
+        Uuid::from_bytes([n; 16])
+    }
+
+    fn greeting(origin: &str, capacity: u32) -> Greeting {
+        Greeting {
+            origin: origin.to_owned(),
+            capacity,
+            draining: false,
+        }
+    }
+
+    /// A desk at time 0 with a link to each of these origins, named like the origin.
+    fn desk_with(origins: &[(&str, u32)]) -> Desk {
+        let mut desk = Desk::new(TIMES);
+        for (origin, capacity) in origins {
+            desk.open_link(origin);
+            desk.hello(origin, greeting(origin, *capacity), &[], 0);
+        }
+        desk
+    }
+
+    /// The leases among effects: over which link, under which name.
+    fn leases(effects: &[Effect]) -> Vec<(String, String)> {
+        effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Lease { link, lease, .. } => Some((link.clone(), lease.clone())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn lease(n: u8, number: u32) -> String {
+        lease_name(id(n), number)
+    }
+
+    fn to(link: &str, n: u8, number: u32) -> Vec<(String, String)> {
+        vec![(link.to_owned(), lease(n, number))]
+    }
+
+    #[test]
+    fn a_login_goes_to_an_origin_at_once_and_leaves_with_its_ack() {
+        let mut desk = desk_with(&[("a", 1)]);
+        let effects = desk.enqueue(id(1), 0).unwrap();
+        assert_eq!(leases(&effects), to("a", 1, 1));
+        let effects = desk.ack("a", &lease(1, 1), 10);
+        assert_eq!(effects, [Effect::Delete(id(1))]);
+        assert_eq!(desk.next_deadline(), None);
+    }
+
+    #[test]
+    fn nothing_is_leased_before_the_hello_or_over_the_capacity() {
+        let mut desk = Desk::new(TIMES);
+        desk.open_link("a");
+        assert!(leases(&desk.enqueue(id(1), 0).unwrap()).is_empty());
+        assert!(leases(&desk.enqueue(id(2), 0).unwrap()).is_empty());
+        let effects = desk.hello("a", greeting("a", 1), &[], 1);
+        assert_eq!(leases(&effects), to("a", 1, 1));
+        let effects = desk.ack("a", &lease(1, 1), 2);
+        assert_eq!(leases(&effects), to("a", 2, 1), "room for the next");
+    }
+
+    #[test]
+    fn origins_share_the_work() {
+        let mut desk = desk_with(&[("a", 10), ("b", 10)]);
+        let mut counts = BTreeMap::new();
+        for n in 0..10 {
+            for (link, _) in leases(&desk.enqueue(id(n), 0).unwrap()) {
+                *counts.entry(link).or_insert(0) += 1;
+            }
+        }
+        assert_eq!(counts["a"], 5);
+        assert_eq!(counts["b"], 5);
+    }
+
+    #[test]
+    fn an_unacked_lease_goes_to_another_origin() {
+        let mut desk = desk_with(&[("a", 9), ("b", 1)]);
+        assert_eq!(leases(&desk.enqueue(id(1), 0).unwrap()), to("a", 1, 1));
+        assert!(leases(&desk.tick(29_999)).is_empty());
+        assert_eq!(leases(&desk.tick(30_000)), to("b", 1, 2));
+    }
+
+    #[test]
+    fn a_late_ack_counts_and_the_second_origins_changes_nothing() {
+        let mut desk = desk_with(&[("a", 9), ("b", 1)]);
+        desk.enqueue(id(1), 0).unwrap();
+        desk.tick(30_000);
+        let done = desk.ack("a", &lease(1, 1), 30_001);
+        assert_eq!(done, [Effect::Delete(id(1))]);
+        assert!(desk.ack("b", &lease(1, 2), 30_002).is_empty());
+    }
+
+    #[test]
+    fn an_ack_of_a_lease_that_never_was_changes_nothing() {
+        let mut desk = desk_with(&[("a", 1)]);
+        desk.enqueue(id(1), 0).unwrap();
+        for wrong in [
+            lease(1, 0),
+            lease(1, 2),
+            lease(2, 1),
+            "x".to_owned(),
+            String::new(),
+        ] {
+            assert!(desk.ack("a", &wrong, 1).is_empty(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_released_login_goes_to_another_origin_at_once() {
+        let mut desk = desk_with(&[("a", 9), ("b", 1)]);
+        desk.enqueue(id(1), 0).unwrap();
+        let effects = desk.release("a", &lease(1, 1), 5);
+        assert_eq!(leases(&effects), to("b", 1, 2));
+    }
+
+    #[test]
+    fn a_released_login_does_not_come_straight_back() {
+        let mut desk = desk_with(&[("a", 1)]);
+        desk.enqueue(id(1), 0).unwrap();
+        assert!(leases(&desk.release("a", &lease(1, 1), 5)).is_empty());
+        assert_eq!(desk.next_deadline(), Some(1_005));
+        assert_eq!(leases(&desk.tick(1_005)), to("a", 1, 2));
+    }
+
+    #[test]
+    fn only_the_holder_can_release() {
+        let mut desk = desk_with(&[("a", 9), ("b", 1)]);
+        desk.enqueue(id(1), 0).unwrap();
+        assert!(desk.release("b", &lease(1, 1), 5).is_empty());
+    }
+
+    #[test]
+    fn endless_releases_end_with_the_time_out() {
+        let mut desk = desk_with(&[("a", 1)]);
+        desk.enqueue(id(1), 0).unwrap();
+        let (mut now, mut number) = (0, 1);
+        while now < TIMES.login_timeout_ms {
+            desk.release("a", &lease(1, number), now);
+            now += RELEASE_PAUSE_MS;
+            number += 1;
+            desk.tick(now);
+        }
+        let reason = REASON_UNTAKEN.to_owned();
+        let fail = Effect::Fail {
+            login: id(1),
+            reason,
+        };
+        assert!(desk.tick(now).contains(&fail));
+    }
+
+    #[test]
+    fn the_leases_of_a_closed_link_wait_for_their_origin() {
+        let mut desk = desk_with(&[("a", 9), ("b", 1)]);
+        desk.enqueue(id(1), 0).unwrap();
+        desk.close_link("a", 100);
+        assert!(leases(&desk.tick(2_099)).is_empty());
+        desk.open_link("a2");
+        let effects = desk.hello("a2", greeting("a", 9), &[lease(1, 1)], 2_099);
+        assert!(leases(&effects).is_empty());
+        assert!(leases(&desk.tick(2_100)).is_empty(), "it is back");
+        assert_eq!(desk.ack("a2", &lease(1, 1), 2_101), [Effect::Delete(id(1))]);
+    }
+
+    #[test]
+    fn the_leases_of_a_dead_origin_go_to_another_after_the_grace() {
+        let mut desk = desk_with(&[("a", 9), ("b", 1)]);
+        desk.enqueue(id(1), 0).unwrap();
+        desk.close_link("a", 100);
+        assert_eq!(leases(&desk.tick(2_100)), to("b", 1, 2));
+    }
+
+    #[test]
+    fn a_draining_origin_gets_no_more() {
+        let mut desk = desk_with(&[("a", 9)]);
+        desk.drain("a");
+        assert!(leases(&desk.enqueue(id(1), 0).unwrap()).is_empty());
+    }
+
+    #[test]
+    fn a_link_that_fell_silent_is_the_last_choice_until_it_speaks() {
+        let mut desk = desk_with(&[("a", 9), ("b", 2)]);
+        desk.enqueue(id(1), 0).unwrap();
+        desk.tick(30_000);
+        let effects = desk.enqueue(id(2), 30_001).unwrap();
+        assert_eq!(leases(&effects), to("b", 2, 1));
+        desk.ack("a", "anything", 30_002);
+        let effects = desk.enqueue(id(3), 30_003).unwrap();
+        assert_eq!(leases(&effects), to("a", 3, 1));
+    }
+
+    #[test]
+    fn a_login_fails_after_three_leases_in_silence() {
+        let mut desk = desk_with(&[("a", 1)]);
+        desk.enqueue(id(1), 0).unwrap();
+        for round in 1..MAX_LOST_LEASES {
+            let effects = desk.tick(u64::from(round) * 30_000);
+            assert_eq!(leases(&effects), to("a", 1, round + 1));
+        }
+        assert!(leases(&desk.tick(90_000)).is_empty());
+        let reason = REASON_LOST.to_owned();
+        let fail = Effect::Fail {
+            login: id(1),
+            reason,
+        };
+        assert!(desk.tick(90_000).contains(&fail));
+    }
+
+    #[test]
+    fn a_login_that_nobody_takes_fails_and_is_told_until_it_is_heard() {
+        let mut desk = Desk::new(TIMES);
+        desk.enqueue(id(1), 0).unwrap();
+        assert_eq!(desk.next_deadline(), Some(30_000));
+        desk.tick(30_000);
+        let fail = Effect::Fail {
+            login: id(1),
+            reason: REASON_UNTAKEN.to_owned(),
+        };
+        assert!(desk.tick(30_000).contains(&fail));
+        assert!(!desk.tick(30_999).contains(&fail), "one try at a time");
+        assert!(desk.tick(31_000).contains(&fail), "no answer: again");
+        assert_eq!(desk.next_deadline(), Some(33_000), "and later each time");
+        assert_eq!(desk.failure_told(id(1)), [Effect::Delete(id(1))]);
+        assert_eq!(desk.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_full_desk_takes_no_more() {
+        let mut desk = Desk::new(TIMES);
+        for n in 0..MAX_LOGINS {
+            desk.enqueue(Uuid::from_u128(n as u128), 0).unwrap();
+        }
+        assert_eq!(desk.enqueue(Uuid::from_u128(u128::MAX), 0), Err(Full));
+    }
+
+    /// What may happen to a desk, in any order.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Enqueue,
+        OpenLink(u8),
+        Hello {
+            link: u8,
+            capacity: u32,
+            holds: bool,
+        },
+        Ack(Index),
+        Release(Index),
+        Drain(u8),
+        CloseLink(u8),
+        Wait(u64),
+        FailureTold(Index),
+        Evict,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => Just(Step::Enqueue),
+            2 => (0..3_u8).prop_map(Step::OpenLink),
+            3 => (0..3_u8, 0..4_u32, any::<bool>())
+                .prop_map(|(link, capacity, holds)| Step::Hello { link, capacity, holds }),
+            3 => any::<Index>().prop_map(Step::Ack),
+            2 => any::<Index>().prop_map(Step::Release),
+            1 => (0..3_u8).prop_map(Step::Drain),
+            2 => (0..3_u8).prop_map(Step::CloseLink),
+            4 => (0..40_000_u64).prop_map(Step::Wait),
+            2 => any::<Index>().prop_map(Step::FailureTold),
+            1 => Just(Step::Evict),
+        ]
+    }
+
+    /// The world around a desk: what was stored, which sockets are open, what was sent.
+    struct World {
+        desk: Desk,
+        now: u64,
+        next: u8,
+        stored: BTreeMap<Uuid, Login>,
+        links: BTreeMap<String, Option<Greeting>>,
+        sent: Vec<(String, Uuid, String)>,
+        entered: BTreeSet<Uuid>,
+        done: BTreeSet<Uuid>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self {
+                desk: Desk::new(TIMES),
+                now: 0,
+                next: 0,
+                stored: BTreeMap::new(),
+                links: BTreeMap::new(),
+                sent: Vec::new(),
+                entered: BTreeSet::new(),
+                done: BTreeSet::new(),
+            }
+        }
+
+        fn link(n: u8) -> String {
+            format!("link-{n}")
+        }
+
+        /// Does as the shell does, and checks every effect against what the world knows.
+        fn perform(&mut self, effects: Vec<Effect>) {
+            for effect in effects {
+                match effect {
+                    Effect::Save(id, login) => {
+                        assert!(!self.done.contains(&id), "a login that left is back");
+                        self.stored.insert(id, login);
+                    }
+                    Effect::Delete(id) => {
+                        assert!(self.stored.remove(&id).is_some());
+                        assert!(self.done.insert(id), "a login left twice");
+                    }
+                    Effect::Lease {
+                        link, login, lease, ..
+                    } => {
+                        let holder = match &self.stored[&login].place {
+                            Place::Leased {
+                                link,
+                                back_by: None,
+                                ..
+                            } => link,
+                            place => panic!("leased before it was stored so: {place:?}"),
+                        };
+                        assert_eq!(*holder, link);
+                        let greeting = self.links[&link].as_ref().expect("said hello");
+                        assert!(!greeting.draining);
+                        assert!(self.sent.iter().all(|(_, _, old)| *old != lease));
+                        self.sent.push((link, login, lease));
+                    }
+                    Effect::Fail { login, .. } => {
+                        assert!(self.stored.contains_key(&login));
+                    }
+                }
+            }
+            assert_eq!(self.desk.logins, self.stored, "stored is what is known");
+            let left: BTreeSet<_> = self.stored.keys().copied().collect();
+            assert!(left.is_disjoint(&self.done));
+            assert_eq!(&left | &self.done, self.entered, "a login is lost");
+            let queued = self
+                .stored
+                .iter()
+                .filter(|(_, login)| matches!(login.place, Place::Queued { .. }));
+            assert_eq!(queued.count(), self.desk.queue.len());
+            assert_eq!(self.stored.len(), self.desk.deadlines.len());
+        }
+
+        /// Leases may exceed a capacity only by what an origin said it holds, or by a smaller capacity
+        /// in a later hello; so this is checked when something is sent.
+        fn check_capacity(&self, sent_before: usize) {
+            for (link, _, _) in &self.sent[sent_before..] {
+                let held = self.desk.links[link].held.len();
+                let capacity = self.links[link].as_ref().map_or(0, |g| g.capacity);
+                assert!(held <= capacity as usize, "over capacity");
+            }
+        }
+
+        fn step(&mut self, step: &Step) {
+            let sent_before = self.sent.len();
+            let effects = match step {
+                Step::Enqueue => {
+                    let new = id(self.next);
+                    self.next = self.next.wrapping_add(1);
+                    if !self.entered.insert(new) {
+                        return;
+                    }
+                    self.desk.enqueue(new, self.now).expect("is not full")
+                }
+                Step::OpenLink(n) => {
+                    if self.links.contains_key(&Self::link(*n)) {
+                        return;
+                    }
+                    self.links.insert(Self::link(*n), None);
+                    self.desk.open_link(&Self::link(*n));
+                    vec![]
+                }
+                Step::Hello {
+                    link,
+                    capacity,
+                    holds,
+                } => {
+                    let link = Self::link(*link);
+                    let Some(said) = self.links.get_mut(&link) else {
+                        return;
+                    };
+                    let greeting = greeting(&format!("origin-{link}"), *capacity);
+                    *said = Some(greeting.clone());
+                    let held: Vec<String> = self
+                        .sent
+                        .iter()
+                        .filter(|_| *holds)
+                        .map(|(_, _, lease)| lease.clone())
+                        .collect();
+                    self.desk.hello(&link, greeting, &held, self.now)
+                }
+                Step::Ack(index) | Step::Release(index) => {
+                    if self.sent.is_empty() {
+                        return;
+                    }
+                    let (link, _, lease) = index.get(&self.sent).clone();
+                    if matches!(step, Step::Ack(_)) {
+                        self.desk.ack(&link, &lease, self.now)
+                    } else {
+                        self.desk.release(&link, &lease, self.now)
+                    }
+                }
+                Step::Drain(n) => {
+                    if let Some(Some(greeting)) = self.links.get_mut(&Self::link(*n)) {
+                        greeting.draining = true;
+                    }
+                    self.desk.drain(&Self::link(*n));
+                    vec![]
+                }
+                Step::CloseLink(n) => {
+                    self.links.remove(&Self::link(*n));
+                    self.desk.close_link(&Self::link(*n), self.now)
+                }
+                Step::Wait(ms) => {
+                    self.now += ms;
+                    self.desk.tick(self.now)
+                }
+                Step::FailureTold(index) => {
+                    if self.entered.is_empty() {
+                        return;
+                    }
+                    let all: Vec<_> = self.entered.iter().copied().collect();
+                    self.desk.failure_told(*index.get(&all))
+                }
+                Step::Evict => {
+                    let links = self.links.clone();
+                    let (desk, effects) =
+                        Desk::restore(TIMES, self.stored.clone(), links, self.now);
+                    self.desk = desk;
+                    effects
+                }
+            };
+            self.perform(effects);
+            if !matches!(step, Step::Hello { holds: true, .. }) {
+                self.check_capacity(sent_before);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_login_is_lost_or_done_twice_whatever_happens(
+            steps in prop::collection::vec(step(), 0..120),
+        ) {
+            let mut world = World::new();
+            for step in &steps {
+                world.step(step);
+            }
+            // Everything comes to an end by itself once every origin is gone.
+            for n in 0..3 {
+                world.step(&Step::CloseLink(n));
+            }
+            for _ in 0..12 {
+                world.step(&Step::Wait(TIMES.lease_ms + TIMES.login_timeout_ms));
+                let failing: Vec<_> = world.stored.keys().copied().collect();
+                for id in failing {
+                    let effects = world.desk.failure_told(id);
+                    world.perform(effects);
+                }
+            }
+            prop_assert_eq!(world.done, world.entered);
+        }
+    }
+}
