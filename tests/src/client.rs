@@ -9,10 +9,11 @@ use headstart_protocol::{
     ticket::Ticket,
 };
 use reqwest::{
-    Method,
+    Method, StatusCode,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use uuid::Uuid;
 
 use crate::{
@@ -129,24 +130,8 @@ impl Client {
     /// A ticket's WebSocket.
     pub async fn ws(&self, ticket: &Ticket) -> Ws {
         let path = format!("{}/ws", offer_path(ticket));
-        self.open_ws(&path, &[])
-            .await
-            .unwrap_or_else(|answer| panic!("no WebSocket: {answer:?}"))
-    }
-
-    /// Opens a WebSocket at `path`, with these headers beside the usual.
-    ///
-    /// # Errors
-    /// The edge's answer, where it is no WebSocket.
-    pub async fn open_ws(&self, path: &str, headers: &[(&str, &str)]) -> Result<Ws, Answer> {
-        let url = format!("{}{path}", self.base.replacen("http", "ws", 1));
-        let opened = within("the WebSocket's handshake", Ws::open(&url, headers)).await;
-        let (status, content_type) = match &opened {
-            Ok(_) => (101, ""),
-            Err(answer) => (answer.status, answer.header("content-type")),
-        };
-        openapi::check(&Method::GET, path, status, content_type);
-        opened
+        let opened = self.get(&path).open_ws().await;
+        opened.unwrap_or_else(|answer| panic!("no WebSocket: {answer:?}"))
     }
 }
 
@@ -225,6 +210,28 @@ impl Call<'_> {
             .unwrap_or_else(|error| panic!("no stream: {error:?}"));
         if header(response.headers(), "content-type").starts_with("text/event-stream") {
             return Ok(Sse::new(response));
+        }
+        Err(Answer::read(response)
+            .await
+            .expect("the answer can be read"))
+    }
+
+    /// Sends it as the handshake of a WebSocket.
+    ///
+    /// # Errors
+    /// The edge's answer, where it is no WebSocket.
+    pub async fn open_ws(self) -> Result<Ws, Answer> {
+        let key = generate_key();
+        let call = self
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", &key);
+        let response = within("the WebSocket's handshake", call.response())
+            .await
+            .unwrap_or_else(|error| panic!("no WebSocket: {error:?}"));
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Ws::open(response, &key).await);
         }
         Err(Answer::read(response)
             .await
