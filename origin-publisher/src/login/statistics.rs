@@ -28,7 +28,8 @@ impl Spread {
     pub fn of(durations: impl IntoIterator<Item = Duration>) -> Option<Self> {
         let mut histogram = Histogram::<u64>::new(3).ok()?;
         for duration in durations {
-            histogram.saturating_record(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+            let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+            histogram.record(micros).ok()?;
         }
         let at = |quantile| Duration::from_micros(histogram.value_at_quantile(quantile));
         (!histogram.is_empty()).then(|| Self {
