@@ -5,6 +5,7 @@ use std::fmt::Write;
 use headstart_protocol::stamps::{STAMPS_HEADER, Stamps};
 use serde::Serialize;
 use worker::{
+    WebSocket,
     js_sys::Uint8Array,
     wasm_bindgen::JsValue,
     web_sys::{self, ReadableStream},
@@ -21,6 +22,8 @@ enum Body {
     Bytes(Vec<u8>),
     /// Bytes or a stream in JavaScript's memory.
     Shared(JsValue),
+    /// The client's end of a WebSocket.
+    Socket(web_sys::WebSocket),
 }
 
 /// Status, headers and body. Whatever is put into a header, it cannot end it.
@@ -98,6 +101,13 @@ impl Answer {
         self
     }
 
+    /// The answer that opens a WebSocket.
+    pub fn socket(client: &WebSocket) -> Self {
+        let mut answer = Self::new(101);
+        answer.body = Body::Socket(client.as_ref().clone());
+        answer
+    }
+
     /// Without its body: the answer to HEAD.
     pub fn without_body(mut self) -> Self {
         self.body = Body::Empty;
@@ -115,7 +125,7 @@ impl Answer {
     pub fn text(&self) -> String {
         match &self.body {
             Body::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-            Body::Empty | Body::Shared(_) => String::new(),
+            Body::Empty | Body::Shared(_) | Body::Socket(_) => String::new(),
         }
     }
 
@@ -124,12 +134,13 @@ impl Answer {
     /// # Errors
     /// [`Error::Platform`] when the platform refuses it.
     pub fn into_response(self) -> Result<web_sys::Response, Error> {
-        let body = match self.body {
-            Body::Empty => JsValue::NULL,
-            Body::Bytes(bytes) => Uint8Array::from(bytes.as_slice()).into(),
-            Body::Shared(value) => value,
+        let (body, socket) = match self.body {
+            Body::Empty => (JsValue::NULL, None),
+            Body::Bytes(bytes) => (Uint8Array::from(bytes.as_slice()).into(), None),
+            Body::Shared(value) => (value, None),
+            Body::Socket(socket) => (JsValue::NULL, Some(socket)),
         };
-        platform::respond(self.status, &self.headers, &body)
+        platform::respond(self.status, &self.headers, &body, socket.as_ref())
             .map_err(|error| Error::platform("building a response", &error))
     }
 }

@@ -43,13 +43,16 @@ pub enum Error {
     Ticket(#[from] TicketError),
     /// The ticket settled as failed.
     #[error("{}", .0.reason)]
-    GenerationFailed(Failure),
+    GenerationFailed(Box<Failure>),
     /// A body over its limit.
     #[error("the body is larger than {limit} bytes")]
     BodyTooLarge {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// A body that ended before its end.
+    #[error("the body broke off")]
+    BodyBroken,
     /// The body of `POST /login` is not a login.
     #[error(transparent)]
     Login(#[from] LoginError),
@@ -123,6 +126,7 @@ impl Error {
             Self::Ticket(TicketError::Expired) => (410, "expired-ticket", "Expired ticket"),
             Self::GenerationFailed(_) => (502, "generation-failed", "Generation failed"),
             Self::BodyTooLarge { .. } => (413, "body-too-large", "Body too large"),
+            Self::BodyBroken => (400, "body-broken", "Body broken off"),
             Self::Login(_) => (400, "malformed-login", "Malformed login"),
             Self::LoginConflict => (409, "login-conflict", "Login conflict"),
             Self::RateLimited => (429, "rate-limited", "Too many logins"),
@@ -185,19 +189,57 @@ mod tests {
         assert!(!answer.text().contains("secret"), "{}", answer.text());
     }
 
+    /// One of each.
+    fn all() -> Vec<Error> {
+        vec![
+            Error::NotFound,
+            Error::MethodNotAllowed {
+                allow: "GET, OPTIONS".to_owned(),
+            },
+            Error::Ticket(TicketError::Unknown),
+            Error::Ticket(TicketError::Expired),
+            Error::GenerationFailed(Box::new(Failure {
+                reason: "no such customer".to_owned(),
+                event_id: "e1".to_owned(),
+                stamps: Stamps::default(),
+            })),
+            Error::BodyTooLarge { limit: 1 },
+            Error::BodyBroken,
+            Error::Login(LoginError::User),
+            Error::LoginConflict,
+            Error::RateLimited,
+            Error::BacklogFull,
+            Error::Signature(SignatureError::Mismatch),
+            Error::MediaType,
+            Error::TooManyEvents,
+            Error::Event(EventError::Version),
+            Error::UpgradeRequired,
+            Error::UnknownDesk { desks: 1 },
+            Error::LinkReplayed,
+            Error::TooManyWaiters,
+            Error::Misconfigured(Misconfigured(vec![])),
+            Error::Platform(String::new()),
+        ]
+    }
+
     #[test]
     fn every_problem_repeats_its_status() {
-        for error in [
-            Error::NotFound,
-            Error::Ticket(TicketError::Expired),
-            Error::RateLimited,
-            Error::Signature(SignatureError::Mismatch),
-            Error::UnknownDesk { desks: 1 },
-        ] {
+        for error in all() {
             let answer = error.answer();
             let problem: Problem = serde_json::from_str(&answer.text()).unwrap();
             assert_eq!(problem.status, answer.status());
-            assert!(problem.kind.starts_with("urn:headstart:"));
+            assert!((400..600).contains(&problem.status));
+            assert!(!problem.detail.is_empty());
+        }
+    }
+
+    #[test]
+    fn openapi_names_every_problem() {
+        let file = include_str!("../../openapi.yaml");
+        for error in all() {
+            let kind = error.problem().kind;
+            let slug = kind.strip_prefix("urn:headstart:").unwrap();
+            assert!(file.contains(&format!("`{slug}`")), "{slug}");
         }
     }
 }

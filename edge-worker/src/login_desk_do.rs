@@ -187,7 +187,7 @@ impl LoginDeskDo {
             lease_ms: config.lease_ms,
         })?;
         self.arm().await?;
-        Ok(Reply::Untouched(Response::from_websocket(client)?.into()))
+        Ok(Answer::socket(&client).into())
     }
 
     async fn hear(&self, socket: &WebSocket, message: FromOrigin) -> Result<(), Error> {

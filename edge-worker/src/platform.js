@@ -30,18 +30,18 @@ export function place(request) {
   return JSON.stringify(place);
 }
 
-// A response. `headers` has one line `name:value` for each header.
-export function respond(status, headers, body) {
+// A response. `headers` has one line `name:value` for each header; `webSocket` goes with status 101.
+export function respond(status, headers, body, webSocket) {
   const pairs = [];
   for (const line of headers.split('\n')) {
     const colon = line.indexOf(':');
     if (colon > 0) pairs.push([line.slice(0, colon), line.slice(colon + 1)]);
   }
-  return new Response(body, { status, headers: pairs });
+  return new Response(body, { status, headers: pairs, webSocket: webSocket ?? null });
 }
 
 // Reads a body, and stops as soon as it is longer than `limit` bytes: null then. A length that the
-// client names is believed only where it speaks against the body.
+// client names is believed only where it speaks against the body. Fails when the client goes away.
 export async function readBody(request, limit) {
   if (Number(request.headers.get('content-length')) > limit) return null;
   if (request.body === null) return new Uint8Array();

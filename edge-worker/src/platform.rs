@@ -26,6 +26,7 @@ extern "C" {
         status: u16,
         headers: &str,
         body: &JsValue,
+        socket: Option<&web_sys::WebSocket>,
     ) -> Result<web_sys::Response, JsValue>;
 
     #[wasm_bindgen(js_name = readBody)]
@@ -106,11 +107,12 @@ pub fn headers(request: &web_sys::Request) -> Vec<(String, String)> {
 /// The body of a request.
 ///
 /// # Errors
-/// [`Error::BodyTooLarge`] as soon as it has more than `limit` bytes, however long it claims to be.
+/// [`Error::BodyTooLarge`] as soon as it has more than `limit` bytes, however long it claims to be;
+/// [`Error::BodyBroken`] when the client does not send all of it.
 pub async fn read_body(request: &web_sys::Request, limit: usize) -> Result<Vec<u8>, Error> {
     let body = JsFuture::from(read_body_js(request, limit))
         .await
-        .map_err(|error| Error::platform("reading a body", &error))?;
+        .map_err(|_| Error::BodyBroken)?;
     body.dyn_into::<Uint8Array>()
         .map(|bytes| bytes.to_vec())
         .map_err(|_| Error::BodyTooLarge { limit })

@@ -171,6 +171,24 @@ mod tests {
     }
 
     #[test]
+    fn every_reference_in_openapi_leads_somewhere() {
+        let text = include_str!("../../openapi.yaml");
+        let file: Value = serde_yaml_ng::from_str(text).expect("openapi.yaml is YAML");
+        let references: BTreeSet<&str> = text
+            .split("$ref: \"#/")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        assert!(references.len() > 10, "{references:?}");
+        for reference in references {
+            let target = reference
+                .split('/')
+                .try_fold(&file, |value, name| value.get(name));
+            assert!(target.is_some(), "{reference}");
+        }
+    }
+
+    #[test]
     fn openapi_describes_every_path_parameter_and_its_errors() {
         let text = include_str!("../../openapi.yaml");
         let file: Value = serde_yaml_ng::from_str(text).expect("openapi.yaml is YAML");

@@ -144,7 +144,7 @@ impl TicketDo {
             ("POST", "settle") => self.settle(request, &ticket).await,
             ("GET", "offer") => self.offer(head).await,
             ("GET", "events") => self.events(request, head, &ticket, config),
-            ("GET", "ws") => self.socket(&ticket),
+            ("GET", "ws") => self.socket(request, &ticket),
             _ => Err(Error::NotFound),
         }
     }
@@ -240,30 +240,27 @@ impl TicketDo {
                 Ok((answer, Served::Miss))
             }
         })?;
-        let mut timings = Timings::default();
-        timings.note(Place::Hub, 0);
-        let node = platform::node(request);
-        Ok(with_cache_status(answer, &node, served, &timings).into())
+        Ok(served_from_here(answer, request, served))
     }
 
-    fn socket(&self, ticket: &Ticket) -> Result<Reply, Error> {
+    fn socket(&self, request: &web_sys::Request, ticket: &Ticket) -> Result<Reply, Error> {
         if self.state.get_websockets().len() >= waiters::MAX_WAITERS as usize {
             return Err(Error::TooManyWaiters);
         }
-        let (client, server) = websocket::pair()?;
-        self.standing(|standing| match standing {
+        let (client, ours) = websocket::pair()?;
+        let served = self.standing(|standing| match standing {
             TicketState::Expired => Err(Error::Ticket(TicketError::Expired)),
             TicketState::Pending => {
-                self.state.accept_web_socket(&server);
-                Ok(())
+                self.state.accept_web_socket(&ours);
+                Ok(Served::Miss)
             }
             TicketState::Settled(settlement) => {
-                self.state.accept_web_socket(&server);
-                deliver(&server, settlement, ticket);
-                Ok(())
+                self.state.accept_web_socket(&ours);
+                deliver(&ours, settlement, ticket);
+                Ok(Served::Hit(Place::Hub))
             }
         })?;
-        Ok(Reply::Untouched(Response::from_websocket(client)?.into()))
+        Ok(served_from_here(Answer::socket(&client), request, served))
     }
 
     fn tell_waiters(&self, settlement: &Settlement, ticket: &Ticket) {
@@ -331,6 +328,13 @@ impl TicketDo {
     fn object(&self) -> String {
         self.state.id().to_string()
     }
+}
+
+/// The answer of a route that was handed on to this object.
+fn served_from_here(answer: Answer, request: &web_sys::Request, served: Served) -> Reply {
+    let mut timings = Timings::default();
+    timings.note(Place::Hub, 0);
+    with_cache_status(answer, &platform::node(request), served, &timings).into()
 }
 
 /// Sends the settlement over a socket and closes it.

@@ -13,7 +13,7 @@ use headstart_protocol::{
     ticket::Ticket,
 };
 use serde::Serialize;
-use worker::{Response, console_warn, js_sys::Uint8Array};
+use worker::{console_warn, js_sys::Uint8Array};
 
 use crate::{
     answer::Answer,
@@ -59,7 +59,7 @@ pub async fn get(call: &Call, text: &str) -> Result<Reply, Error> {
             (answer, Served::Miss)
         }
         Ok(Found::Failed(failure)) => (
-            Error::GenerationFailed(failure).answer(),
+            Error::GenerationFailed(Box::new(failure)).answer(),
             Served::Hit(Place::Hub),
         ),
         Err(error) => {
@@ -116,7 +116,7 @@ pub async fn socket(call: &Call, text: &str) -> Result<Reply, Error> {
         Err(error) => return Ok(refused(call, &error)),
     };
     let stores = WorkerStores::new(call, config, &ticket, 0);
-    let Some((offer, _)) = lookup::without_hub(&stores, stores.age()).await else {
+    let Some((offer, place)) = lookup::without_hub(&stores, stores.age()).await else {
         let response = hub::forward(&call.env, &ticket, &call.request).await?;
         return Ok(Reply::Untouched(response));
     };
@@ -128,7 +128,8 @@ pub async fn socket(call: &Call, text: &str) -> Result<Reply, Error> {
         platform::now_ms(),
     ))?;
     websocket::close(&server, websocket::NORMAL, "delivered");
-    Ok(Reply::Untouched(Response::from_websocket(client)?.into()))
+    let answer = Answer::socket(&client);
+    Ok(stores.served(answer, Served::Hit(place)).into())
 }
 
 /// The headers of every stream.
