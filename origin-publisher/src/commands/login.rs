@@ -62,7 +62,7 @@ pub struct LoginArgs {
     /// Prints the outcome as JSON and nothing else.
     #[arg(long)]
     json: bool,
-    /// Prints the table without the story.
+    /// Prints the table without the story, as it is when each way is run more than once.
     #[arg(long, conflicts_with = "json")]
     quiet: bool,
 }
@@ -75,7 +75,9 @@ pub const LOGIN_KEY_VARIABLE: &str = "HEADSTART_LOGIN_KEY";
 /// # Errors
 /// When an argument cannot be used, or some way did not bring its offer.
 pub async fn run(args: LoginArgs) -> anyhow::Result<()> {
-    let (json, quiet) = (args.json, args.quiet);
+    let json = args.json;
+    // Told many times over, the story is noise.
+    let quiet = args.quiet || args.repeat.get() > 1;
     let plan = args.into_plan()?;
     let progress = Progress::new(&plan);
     let teller = Teller::new(io::stdout());
@@ -99,7 +101,9 @@ pub async fn run(args: LoginArgs) -> anyhow::Result<()> {
         if !quiet && let Some(offer) = one_offer(&plan, &attempts) {
             println!("\nWhat {} sees:\n{offer}", plan.login.user);
         }
-        println!("\n{}", table::render(&plan, &attempts));
+        if attempts.len() > 1 {
+            println!("\n{}", table::render(&plan, &attempts));
+        }
     }
     let failed = attempts.iter().filter(|one| one.result.is_err()).count();
     if failed > 0 {

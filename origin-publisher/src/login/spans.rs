@@ -32,7 +32,7 @@ pub const PARTS: [Part; 4] = [
         to: Point::Received,
     },
     Part {
-        name: "hand over",
+        name: "at edge",
         from: Point::Received,
         to: Point::Delivered,
     },
@@ -84,13 +84,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_generating_and_handing_over_are_told_by_one_clock() {
+    fn only_generating_and_lying_at_the_edge_are_told_by_one_clock() {
         let one_clock: Vec<_> = PARTS
             .iter()
             .filter(|part| !part.crosses_clocks())
             .map(|part| part.name)
             .collect();
-        assert_eq!(one_clock, ["generate", "hand over"]);
+        assert_eq!(one_clock, ["generate", "at edge"]);
     }
 
     #[test]

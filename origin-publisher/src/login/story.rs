@@ -2,7 +2,13 @@
 
 use std::{io::Write, sync::Mutex, time::Duration};
 
-use super::{Plan, attempt::Attempt, edge_client::Offer, way::Way};
+use super::{
+    Plan,
+    attempt::Attempt,
+    edge_client::Offer,
+    spans::{Span, spans},
+    way::Way,
+};
 
 /// A moment of the story.
 #[derive(Debug)]
@@ -85,7 +91,12 @@ impl<W: Write + Send> Listener for Teller<W> {
                     Some(place) => format!(" from the edge's {place}"),
                     None => String::new(),
                 };
-                format!("has the offer ({} bytes){from}", offer.body.len())
+                let parts: Vec<String> = spans(&offer.stamps).iter().map(told).collect();
+                format!(
+                    "has the offer ({} bytes){from}\n             of which ms: {}",
+                    offer.body.len(),
+                    parts.join(", ")
+                )
             }
         };
         self.line(&format!("  {:>6} ms  {what}", after.as_millis()));
@@ -96,4 +107,10 @@ impl<W: Write + Send> Listener for Teller<W> {
             self.line(&format!("  no offer: {error}"));
         }
     }
+}
+
+/// A part in words; `~` marks one that also tells how far two clocks are apart.
+fn told(span: &Span) -> String {
+    let about = if span.crosses_clocks { "~" } else { "" };
+    format!("{about}{} {}", span.part, span.ms)
 }

@@ -10,6 +10,7 @@ use headstart_protocol::stamps::Stamps;
 use super::{
     Plan,
     attempt::{Attempt, Received},
+    edge_client::Offer,
     report::received,
     spans::{PARTS, Part},
     statistics::{Spread, ms},
@@ -19,6 +20,7 @@ use super::{
 const LEGEND: &str = "\
 felt wait: from the moment the user asks until the offer is there. Who waits from the start asks by
 logging in; for an offer that is already positioned the user asks after looking around.
+at edge: how long the offer lay there until it was asked for, or handed to who waited.
 ~ between two clocks: it also tells how far they are apart. All times in ms.";
 
 /// The table and its legend.
@@ -42,7 +44,7 @@ pub fn render(plan: &Plan, attempts: &[Attempt]) -> String {
             Spread::of(all.iter().map(|one| one.felt)),
             &parts(all.iter().map(|one| one.offer.stamps)),
             &requests(&all),
-            all[0].offer.served_from.as_deref(),
+            read_from(way, &all[0].offer),
             many,
         ));
         let again: Vec<_> = all
@@ -55,7 +57,7 @@ pub fn render(plan: &Plan, attempts: &[Attempt]) -> String {
                 Spread::of(again.iter().map(|(felt, _)| *felt)),
                 &[const { None }; PARTS.len()],
                 "1",
-                offer.served_from.as_deref(),
+                read_from(way, offer),
                 many,
             ));
         }
@@ -93,7 +95,7 @@ fn row(
     felt: Option<Spread>,
     parts: &[Option<i64>],
     requests: &str,
-    read_from: Option<&str>,
+    read_from: &str,
     many: bool,
 ) -> Vec<String> {
     let mut cells = vec![name];
@@ -109,8 +111,18 @@ fn row(
             .map(|part| part.map_or_else(String::new, |ms| ms.to_string())),
     );
     cells.push(requests.to_owned());
-    cells.push(read_from.unwrap_or_default().to_owned());
+    cells.push(read_from.to_owned());
     cells
+}
+
+/// Where the offer came from: a place at the edge, where the edge says so.
+fn read_from(way: Way, offer: &Offer) -> &str {
+    match (&offer.served_from, way) {
+        (Some(place), _) => place,
+        (None, Way::Origin) => "origin",
+        (None, Way::Sse | Way::WebSocket) => "pushed",
+        (None, _) => "",
+    }
 }
 
 /// The middle of each part's lengths.
