@@ -174,3 +174,6 @@ fn item(model: &Model, profile: &Profile<'_>, teller: &mut Teller<'_>, scored: &
 fn pounds(pence: u32) -> f64 {
     f64::from(pence) / 100.0
 }
+
+#[cfg(test)]
+mod tests;
