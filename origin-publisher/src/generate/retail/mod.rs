@@ -34,7 +34,7 @@ pub mod model;
 mod neighbours;
 pub mod offers;
 mod popularity;
-pub mod profile;
+mod profile;
 mod scoring;
 mod similarity;
 mod walk;
@@ -45,6 +45,7 @@ use std::num::NonZeroU32;
 
 use headstart_protocol::login::LoginData;
 
+pub use self::profile::CountryFrom;
 use self::{
     attributes::Wishes,
     discount::{Buyer, discount},

@@ -106,7 +106,7 @@ fn login_from(user: &str, country: &str) -> LoginData {
 }
 
 fn long() -> Deadline {
-    Deadline::after(Duration::from_secs(600))
+    Deadline::after(Duration::from_mins(10))
 }
 
 fn offers(generator: &RetailGenerator, login: &LoginData) -> Offers {
@@ -216,7 +216,7 @@ fn a_strangers_country_changes_their_offers() {
 fn a_customers_own_country_wins_over_where_the_login_came_from() {
     let offers = offers(&two_circles().generator(), &login_from("11111", "NO"));
     assert_eq!(offers.country.as_deref(), Some("France"));
-    assert_eq!(offers.country_from, Some(profile::CountryFrom::History));
+    assert_eq!(offers.country_from, Some(CountryFrom::History));
 }
 
 #[test]
