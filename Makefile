@@ -4,7 +4,7 @@
 .PHONY: help setup build demo dev login test lint fmt ci clean
 
 # Whom `make login` logs in: a customer of the sample.
-CUSTOMER ?= 17850
+CUSTOMER ?= 40228
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ demo: build ## see a login become an offer: start all parts, log in, print the t
 dev: build ## keep an edge and an origin running, until Ctrl-C
 	@scripts/dev.sh
 
-login: ## log in at the edge of `make dev`: make login CUSTOMER=17850
+login: ## log in at the edge of `make dev`: make login CUSTOMER=40228
 	@scripts/login.sh $(CUSTOMER)
 
 test: setup ## run every test, end to end included

@@ -49,9 +49,9 @@ origin_config "$edge" "127.0.0.1:$port" outbox.sqlite3 >origin.toml
 start "$ORIGIN" serve --config origin.toml >origin.log 2>&1
 wait_until 20 answers "$origin/healthz" || { echo "the origin did not start" >&2; exit 1; }
 
-for customer in 17850 12583; do
+for customer in 40366 40575; do
   printf '\n=== Customer %s logs in\n\n' "$customer"
   "$ORIGIN" login "$customer" --edge "$edge" --way sse
 done
-printf '\n=== Customer 13047 logs in, once for each way to receive an offer\n\n'
-"$ORIGIN" login 13047 --edge "$edge" --origin "$origin" --quiet --think 2
+printf '\n=== Customer 40772 logs in, once for each way to receive an offer\n\n'
+"$ORIGIN" login 40772 --edge "$edge" --origin "$origin" --quiet --think 2

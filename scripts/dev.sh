@@ -39,8 +39,8 @@ cat <<EOF
   The origin is at  $origin  (and linked to the edge)
 
   Try, in another terminal:
-    make login CUSTOMER=17850
-    curl -i -X POST $edge/login -H 'content-type: application/json' -d '{"user": "17850"}'
+    make login CUSTOMER=40228
+    curl -i -X POST $edge/login -H 'content-type: application/json' -d '{"user": "40228"}'
     curl -i $edge/healthz
 
   Ctrl-C ends both.

@@ -20,10 +20,9 @@ auth = "open"
 [[edges]]
 url = "$1"
 
-# wrangler dev serves the provider's KV API too; it takes any account and any token.
+# wrangler dev serves the provider's KV API too, without accounts; it takes any token.
 [edges.kv]
 api = "$1/cdn-cgi/explorer/api"
-account_id = "local"
 namespace_id = "$namespace"
 EOF
 }

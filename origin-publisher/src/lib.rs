@@ -1,3 +1,34 @@
 //! Headstart's origin: generates content when a login event arrives and positions it at the edge.
+//!
+//! Data flows one way, and the folders are in that order. Nothing skips the outbox.
+//!
+//! ```text
+//! intake/  ->  pipeline: generate/  ->  outbox/  ->  deliver/
+//!   link                pool              SQLite       edge: signed events, at once
+//!   listener            retail                         kv: bulk writes, at most one a second
+//! ```
+//!
+//! | question | place |
+//! |---|---|
+//! | Where do logins come from? | [`intake`] |
+//! | Who makes the offer? | [`generate`] |
+//! | When may a login be let go? | [`pipeline`] |
+//! | What survives a `kill -9`? | [`outbox`] |
+//! | How does an edge get the offer? | [`deliver`] |
+//! | What can be configured? | [`config`] |
+//! | How does it start and end? | [`serve`], [`shutdown`] |
+//! | How is it tried and measured? | [`login`] |
 
+pub mod backoff;
+pub mod clock;
+pub mod config;
+pub mod deliver;
 pub mod generate;
+pub mod http_client;
+pub mod intake;
+pub mod login;
+pub mod outbox;
+pub mod pipeline;
+pub mod serve;
+pub mod shutdown;
+pub mod signing;

@@ -2,16 +2,18 @@
 //! `openapi.yaml`.
 
 use headstart_protocol::{
+    event::Event,
     keys::{Key, KeyRing},
     login::LoginAccepted,
     signature::SignedHeaders,
     ticket::Ticket,
 };
 use reqwest::{
-    Method,
+    Method, StatusCode,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use uuid::Uuid;
 
 use crate::{
@@ -28,6 +30,8 @@ use crate::{
 pub struct Client {
     base: String,
     http: reqwest::Client,
+    /// Whether what it talks to is described by `openapi.yaml`.
+    is_edge: bool,
 }
 
 impl Client {
@@ -42,6 +46,16 @@ impl Client {
                 .no_proxy()
                 .build()
                 .expect("a client can be made"),
+            is_edge: true,
+        }
+    }
+
+    /// A client of something that is no edge, such as an origin's listener.
+    #[must_use]
+    pub fn of_another_api(base: &str) -> Self {
+        Self {
+            is_edge: false,
+            ..Self::new(base)
         }
     }
 
@@ -116,24 +130,8 @@ impl Client {
     /// A ticket's WebSocket.
     pub async fn ws(&self, ticket: &Ticket) -> Ws {
         let path = format!("{}/ws", offer_path(ticket));
-        self.open_ws(&path, &[])
-            .await
-            .unwrap_or_else(|answer| panic!("no WebSocket: {answer:?}"))
-    }
-
-    /// Opens a WebSocket at `path`, with these headers beside the usual.
-    ///
-    /// # Errors
-    /// The edge's answer, where it is no WebSocket.
-    pub async fn open_ws(&self, path: &str, headers: &[(&str, &str)]) -> Result<Ws, Answer> {
-        let url = format!("{}{path}", self.base.replacen("http", "ws", 1));
-        let opened = within("the WebSocket's handshake", Ws::open(&url, headers)).await;
-        let (status, content_type) = match &opened {
-            Ok(_) => (101, ""),
-            Err(answer) => (answer.status, answer.header("content-type")),
-        };
-        openapi::check(&Method::GET, path, status, content_type);
-        opened
+        let opened = self.get(&path).open_ws().await;
+        opened.unwrap_or_else(|answer| panic!("no WebSocket: {answer:?}"))
     }
 }
 
@@ -218,18 +216,49 @@ impl Call<'_> {
             .expect("the answer can be read"))
     }
 
+    /// Sends it as the handshake of a WebSocket.
+    ///
+    /// # Errors
+    /// The edge's answer, where it is no WebSocket.
+    pub async fn open_ws(self) -> Result<Ws, Answer> {
+        let key = generate_key();
+        let call = self
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", &key);
+        let response = within("the WebSocket's handshake", call.response())
+            .await
+            .unwrap_or_else(|error| panic!("no WebSocket: {error:?}"));
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Ws::open(response, &key).await);
+        }
+        Err(Answer::read(response)
+            .await
+            .expect("the answer can be read"))
+    }
+
     async fn response(self) -> reqwest::Result<reqwest::Response> {
         let url = format!("{}{}", self.client.base, self.path);
         let request = self.client.http.request(self.method.clone(), url);
         let response = request.headers(self.headers).body(self.body).send().await?;
-        openapi::check(
-            &self.method,
-            &self.path,
-            response.status().as_u16(),
-            header(response.headers(), "content-type"),
-        );
+        if self.client.is_edge {
+            openapi::check(
+                &self.method,
+                &self.path,
+                response.status().as_u16(),
+                header(response.headers(), "content-type"),
+            );
+        }
         Ok(response)
     }
+}
+
+/// The name of the origin that settled a ticket, from the event that a waiter was told.
+#[must_use]
+pub fn settled_by(event: &Event) -> &str {
+    let name = event.source.strip_prefix("/origin/");
+    name.unwrap_or_else(|| panic!("not settled by an origin: {event:?}"))
 }
 
 /// Where a ticket's offer is.

@@ -121,6 +121,9 @@ async fn run(folder: &TempDir, port: u16, health: u16) -> (ProcessGroup, SocketA
     let mut path = OsString::from(&tools);
     path.push(":");
     path.push(env::var_os("PATH").unwrap_or_default());
+    // workerd leaves files behind when it is killed.
+    let scratch = folder.path().join("tmp");
+    fs::create_dir_all(&scratch).expect("the edge's folder can be written");
     let mut command = Command::new(tools.join("wrangler"));
     command
         .args(["dev", "--ip", "127.0.0.1", "--inspector-port", "0"])
@@ -131,6 +134,7 @@ async fn run(folder: &TempDir, port: u16, health: u16) -> (ProcessGroup, SocketA
         // Edges must not find each other through the register of running ones.
         .env("WRANGLER_REGISTRY_PATH", folder.path().join("registry"))
         .env("WRANGLER_LOG_PATH", folder.path().join("logs"))
+        .env("TMPDIR", &scratch)
         .env("WRANGLER_SEND_METRICS", "false")
         .env("WRANGLER_HIDE_BANNER", "true")
         .env("CLOUDFLARE_CF_FETCH_ENABLED", "false");

@@ -59,7 +59,13 @@ impl Link {
         headers: &SignedHeaders,
     ) -> Result<Self, Answer> {
         let path = format!("/origin/link?desk={desk}");
-        client.open_ws(&path, &headers.pairs()).await.map(Self)
+        let call = headers
+            .pairs()
+            .into_iter()
+            .fold(client.get(&path), |call, (name, value)| {
+                call.header(name, value)
+            });
+        call.open_ws().await.map(Self)
     }
 
     /// The next message.

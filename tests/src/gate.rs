@@ -1,14 +1,20 @@
 //! A gate between an origin and its edge: a TCP proxy that lets the link through always, and
-//! deliveries only while it is open.
+//! deliveries only while it is open. It counts both, so that a test knows when the origin is in the
+//! middle of something.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink},
     net::{TcpListener, TcpStream},
     sync::watch,
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
+
+use crate::wait::within;
+
+/// How a lease begins on the link. What a server sends over a WebSocket is not masked.
+const LEASE: &[u8] = br#"{"lease":{"#;
 
 /// What happens to deliveries: to every connection but the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +31,15 @@ pub enum Mode {
 #[derive(Debug)]
 pub struct Gate {
     address: SocketAddr,
+    counts: Counts,
     mode: watch::Sender<Mode>,
-    tried: Arc<watch::Sender<u32>>,
     server: JoinHandle<()>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Counts {
+    leases: watch::Sender<u32>,
+    deliveries: watch::Sender<u32>,
 }
 
 impl Gate {
@@ -35,13 +47,13 @@ impl Gate {
     pub async fn before(target: SocketAddr, mode: Mode) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it listens");
+        let counts = Counts::default();
         let (mode, watch) = watch::channel(mode);
-        let tried = Arc::new(watch::Sender::new(0));
-        let server = tokio::spawn(serve(listener, target, watch, Arc::clone(&tried)));
+        let server = tokio::spawn(serve(listener, target, watch, counts.clone()));
         Self {
             address,
+            counts,
             mode,
-            tried,
             server,
         }
     }
@@ -57,12 +69,20 @@ impl Gate {
         self.mode.send_replace(mode);
     }
 
-    /// Waits until `times` deliveries in all have been tried.
-    pub async fn tried(&self, times: u32) {
-        let mut tried = self.tried.subscribe();
-        let what = format!("{times} tries of delivery");
-        let seen = crate::wait::within(&what, tried.wait_for(|count| *count >= times));
-        seen.await.expect("the gate stands");
+    /// Waits until that many logins have been leased through it in all.
+    pub async fn leased(&self, count: u32) {
+        reached("leases", &self.counts.leases, count).await;
+    }
+
+    /// How many connections for deliveries have been opened in all.
+    #[must_use]
+    pub fn tries(&self) -> u32 {
+        *self.counts.deliveries.borrow()
+    }
+
+    /// Waits until that many connections for deliveries have been opened in all.
+    pub async fn tried(&self, count: u32) {
+        reached("tries of delivery", &self.counts.deliveries, count).await;
     }
 }
 
@@ -72,34 +92,42 @@ impl Drop for Gate {
     }
 }
 
+async fn reached(what: &str, counter: &watch::Sender<u32>, count: u32) {
+    let mut counter = counter.subscribe();
+    let what = format!("{count} {what} at the gate");
+    let reached = within(&what, counter.wait_for(|now| *now >= count)).await;
+    reached.expect("the gate stands");
+}
+
 async fn serve(
     listener: TcpListener,
     target: SocketAddr,
     mode: watch::Receiver<Mode>,
-    tried: Arc<watch::Sender<u32>>,
+    counts: Counts,
 ) {
     // Dropping the set with this task ends every connection.
-    let mut connections = tokio::task::JoinSet::new();
+    let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        connections.spawn(pass(client, target, mode.clone(), Arc::clone(&tried)));
+        connections.spawn(pass(client, target, mode.clone(), counts.clone()));
     }
 }
 
+/// Passes one connection on. Errors end it, which is all there is to do about them.
 async fn pass(
     mut client: TcpStream,
     target: SocketAddr,
     mut mode: watch::Receiver<Mode>,
-    tried: Arc<watch::Sender<u32>>,
+    counts: Counts,
 ) {
     let mut head = vec![0; 8192];
     let Ok(read @ 1..) = client.read(&mut head).await else {
         return;
     };
     head.truncate(read);
-    let link = head.starts_with(b"GET /origin/link");
+    let is_link = head.starts_with(b"GET /origin/link");
     let now = *mode.borrow_and_update();
-    if !link {
-        tried.send_modify(|count| *count += 1);
+    if !is_link {
+        counts.deliveries.send_modify(|count| *count += 1);
         if now == Mode::Shut {
             return;
         }
@@ -110,17 +138,19 @@ async fn pass(
     if edge.write_all(&head).await.is_err() {
         return;
     }
-    if link {
-        // Ends when either side does; who they are to each other is not the gate's business.
-        let _ = copy_bidirectional(&mut client, &mut edge).await;
-        return;
-    }
     let (mut from_client, mut to_client) = client.split();
     let (mut from_edge, mut to_edge) = edge.split();
     let there = copy(&mut from_client, &mut to_edge);
+    if is_link {
+        tokio::select! {
+            _ = there => {}
+            () = watch_leases(&mut from_edge, &mut to_client, &counts.leases) => {}
+        }
+        return;
+    }
     let back = async {
         if now == Mode::Deaf {
-            copy(&mut from_edge, &mut tokio::io::sink()).await
+            copy(&mut from_edge, &mut sink()).await
         } else {
             copy(&mut from_edge, &mut to_client).await
         }
@@ -128,5 +158,30 @@ async fn pass(
     tokio::select! {
         _ = async { tokio::join!(there, back) } => {}
         _ = mode.changed() => {}
+    }
+}
+
+/// Copies what the edge says on a link, and counts the leases in it once they have been passed on.
+async fn watch_leases(
+    from_edge: &mut (impl AsyncRead + Unpin),
+    to_origin: &mut (impl AsyncWrite + Unpin),
+    leases: &watch::Sender<u32>,
+) {
+    let mut seen = Vec::new();
+    let mut chunk = vec![0; 8192];
+    while let Ok(read @ 1..) = from_edge.read(&mut chunk).await {
+        if to_origin.write_all(&chunk[..read]).await.is_err() {
+            return;
+        }
+        seen.extend_from_slice(&chunk[..read]);
+        let found = seen
+            .windows(LEASE.len())
+            .filter(|part| part == &LEASE)
+            .count();
+        if found > 0 {
+            leases.send_modify(|count| *count += u32::try_from(found).unwrap_or(u32::MAX));
+        }
+        // The end may be the beginning of the next.
+        seen.drain(..seen.len().saturating_sub(LEASE.len() - 1));
     }
 }

@@ -11,8 +11,6 @@ use crate::{edge::Edge, wait::until};
 
 /// Where the REST API begins at a local edge.
 pub const API_PATH: &str = "/cdn-cgi/explorer/api";
-/// The API's account in its paths; a local edge takes any.
-pub const ACCOUNT: &str = "local";
 /// The namespace in `wrangler.toml`.
 pub const NAMESPACE: &str = "headstart-content";
 

@@ -39,8 +39,11 @@ fn documented(method: &Method, path: &str, status: u16, content_type: &str) -> R
             _ => Err("the route is not there".to_owned()),
         };
     };
-    let response = operation["responses"]
+    let responses = &operation["responses"];
+    let response = responses
         .get(status.to_string())
+        // What any route can answer stands there once; every other status must be named.
+        .or_else(|| responses.get("default").filter(|_| status == 500))
         .map(resolve)
         .ok_or("the status is not there")?;
     match response.get("content").and_then(Value::as_object) {

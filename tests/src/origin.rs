@@ -1,1 +1,239 @@
-//! The real `origin-publisher`.
+//! A real origin: the `origin-publisher` binary, with configuration, keys and outbox of its own.
+
+use std::{
+    env,
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Command, ExitStatus, Output},
+};
+
+use headstart_protocol::keys::Key;
+use tempfile::TempDir;
+use toml::{Table, Value};
+
+use crate::{
+    client::Client,
+    edge::Edge,
+    keys::{login_key, origin_key, ticket_key},
+    kv::{API_PATH, NAMESPACE},
+    process::ProcessGroup,
+    wait::until,
+};
+
+/// What an origin logs when it listens, beside the address.
+const LISTENING: &str = "listening";
+
+/// The binary: `HEADSTART_ORIGIN_BIN`, or the one that was built with this test.
+fn binary() -> PathBuf {
+    let binary = env::var_os("HEADSTART_ORIGIN_BIN").map_or_else(
+        || {
+            let test = env::current_exe().expect("this test is a file");
+            // <profile>/deps/<test>
+            let profile = test.ancestors().nth(2).expect("it lies in a target folder");
+            profile.join("origin-publisher")
+        },
+        PathBuf::from,
+    );
+    assert!(
+        binary.exists(),
+        "{} is missing: `make test` builds it first, and `cargo build -p origin-publisher` alone",
+        binary.display()
+    );
+    binary
+}
+
+/// The settings of one origin.
+#[derive(Debug, Clone)]
+pub struct OriginConfig {
+    name: String,
+    values: Vec<(String, Value)>,
+    edges: Vec<Table>,
+    environment: Vec<(String, String)>,
+}
+
+impl OriginConfig {
+    /// An origin of this name, with the keys of [`crate::keys`], that knows no edge yet.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let secret = |name: &str, key: Key| (name.to_owned(), key.expose());
+        let environment = vec![
+            secret("HEADSTART_TICKET_KEY", ticket_key()),
+            secret("HEADSTART_ORIGIN_KEY", origin_key()),
+            secret("HEADSTART_LOGIN_KEY", login_key()),
+            ("HEADSTART_API_TOKEN".to_owned(), "any".to_owned()),
+        ];
+        Self {
+            name: name.to_owned(),
+            values: Vec::new(),
+            edges: Vec::new(),
+            environment,
+        }
+    }
+
+    /// With an edge to serve.
+    #[must_use]
+    pub fn edge(self, edge: &Edge) -> Self {
+        self.edge_through(edge, &edge.url())
+    }
+
+    /// With an edge to serve whose own routes are reached through `url`; its KV is reached directly.
+    #[must_use]
+    pub fn edge_through(mut self, edge: &Edge, url: &str) -> Self {
+        let kv = Table::from_iter([
+            ("api".to_owned(), format!("{}{API_PATH}", edge.url()).into()),
+            ("namespace_id".to_owned(), NAMESPACE.into()),
+        ]);
+        self.edges.push(Table::from_iter([
+            (
+                "name".to_owned(),
+                format!("edge-{}", self.edges.len()).into(),
+            ),
+            ("url".to_owned(), url.into()),
+            ("kv".to_owned(), kv.into()),
+        ]));
+        self
+    }
+
+    /// With the value at `path`, such as `generate.effort`.
+    #[must_use]
+    pub fn set(mut self, path: &str, value: impl Into<Value>) -> Self {
+        self.values.push((path.to_owned(), value.into()));
+        self
+    }
+
+    /// With this variable in its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn to_toml(&self) -> String {
+        let mut config = Table::new();
+        let name = ("origin.name".to_owned(), Value::from(self.name.clone()));
+        for (path, value) in std::iter::once(&name).chain(&self.values) {
+            let (section, key) = path.split_once('.').expect("section.key");
+            let section = config.entry(section).or_insert_with(|| Table::new().into());
+            let section = section.as_table_mut().expect("a section is a table");
+            section.insert(key.to_owned(), value.clone());
+        }
+        let edges: Vec<Value> = self.edges.iter().cloned().map(Value::Table).collect();
+        config.insert("edges".to_owned(), edges.into());
+        config.to_string()
+    }
+}
+
+/// An origin with its folder, running or not. Dropping it kills it and removes the folder.
+#[derive(Debug)]
+pub struct Origin {
+    process: Option<ProcessGroup>,
+    config: OriginConfig,
+    folder: TempDir,
+}
+
+impl Origin {
+    /// Writes the configuration of an origin and starts it.
+    #[must_use]
+    pub fn start(config: OriginConfig) -> Self {
+        let mut origin = Self::new(config);
+        origin.start_again();
+        origin
+    }
+
+    /// Writes the configuration of an origin, without starting it.
+    #[must_use]
+    pub fn new(config: OriginConfig) -> Self {
+        let folder = TempDir::with_prefix("headstart-origin-").expect("a folder can be made");
+        std::fs::write(folder.path().join("headstart.toml"), config.to_toml())
+            .expect("the configuration can be written");
+        Self {
+            process: None,
+            config,
+            folder,
+        }
+    }
+
+    /// Starts it again with the same outbox, after [`Origin::kill`] or [`Origin::stop`].
+    pub fn start_again(&mut self) {
+        let mut command = self.command();
+        command.arg("serve");
+        self.process = Some(ProcessGroup::start("origin", command, self.folder.path()));
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Ends it as a service manager does, with SIGTERM, and waits until it has ended.
+    pub fn stop(&mut self) -> ExitStatus {
+        let mut process = self.process.take().expect("it runs");
+        process.terminate();
+        process.wait()
+    }
+
+    /// Stops it in the middle of whatever it does, until [`Origin::thaw`].
+    pub fn freeze(&self) {
+        self.running().freeze();
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.running().thaw();
+    }
+
+    /// Everything that it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.running().log()
+    }
+
+    /// Waits until it has logged `text`, `count` times in all.
+    pub async fn logged(&self, text: &str, count: usize) {
+        let what = format!("the origin to log {text:?} {count} times");
+        until(&what, async || {
+            (self.log().matches(text).count() >= count).then_some(())
+        })
+        .await;
+    }
+
+    /// A client of its own listener, which it must have been told to open.
+    pub async fn listener(&self) -> Client {
+        let address = until("the origin to listen", async || {
+            let log = self.log();
+            // The last: each start has a port of its own.
+            let line = log.lines().rfind(|line| line.contains(LISTENING))?;
+            let words = line.split(|c: char| !c.is_ascii_digit() && !".:".contains(c));
+            words
+                .filter_map(|word| word.parse::<SocketAddr>().ok())
+                .next_back()
+        })
+        .await;
+        Client::of_another_api(&format!("http://{address}"))
+    }
+
+    /// Runs a command of the binary beside it, with the same configuration, to its end.
+    #[must_use]
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command();
+        command.args(arguments);
+        command.output().expect("the binary can be run")
+    }
+
+    pub(crate) fn running(&self) -> &ProcessGroup {
+        self.process.as_ref().expect("it runs")
+    }
+
+    /// The binary in its folder, where it finds its configuration, with nothing but its own
+    /// environment.
+    fn command(&self) -> Command {
+        let mut command = Command::new(binary());
+        command.current_dir(&self.folder).env_clear().envs(
+            self.config
+                .environment
+                .iter()
+                .map(|(name, value)| (name, value)),
+        );
+        command
+    }
+}

@@ -87,6 +87,17 @@ impl ProcessGroup {
         let _ = kill_process(self.pid(), Signal::TERM);
     }
 
+    /// Stops its leader as it is, until [`ProcessGroup::thaw`]: what an overloaded machine looks like
+    /// to everyone else.
+    pub fn freeze(&self) {
+        kill_process(self.pid(), Signal::STOP).expect("it runs");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        kill_process(self.pid(), Signal::CONT).expect("it runs");
+    }
+
     /// Waits until its leader has ended by itself.
     pub fn wait(&mut self) -> ExitStatus {
         let what = format!("{} to end\n{}", self.name, self.log());

@@ -14,14 +14,25 @@ use crate::wait::within;
 pub async fn send(address: SocketAddr, bytes: &[u8]) -> String {
     within("the answer to a raw request", async {
         let mut stream = TcpStream::connect(address).await.expect("it listens");
-        // A server that closes early makes the rest of a write fail; its answer still counts.
-        let _ = stream.write_all(bytes).await;
+        let (mut from, mut to) = stream.split();
         let mut answer = Vec::new();
-        while !answer.windows(4).any(|window| window == b"\r\n\r\n") {
-            match stream.read_buf(&mut answer).await {
-                Ok(1..) => {}
-                Ok(0) | Err(_) => break,
+        let read = async {
+            while !answer.windows(4).any(|window| window == b"\r\n\r\n") {
+                match from.read_buf(&mut answer).await {
+                    Ok(1..) => {}
+                    Ok(0) | Err(_) => break,
+                }
             }
+        };
+        let write = async {
+            // A server that answers early and closes makes the rest of a write fail.
+            let _ = to.write_all(bytes).await;
+            // What ends this is the answer.
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = read => {}
+            () = write => {}
         }
         String::from_utf8_lossy(&answer).into_owned()
     })

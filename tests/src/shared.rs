@@ -4,7 +4,11 @@ use std::{ops::Deref, thread};
 
 use tokio::sync::OnceCell;
 
-use crate::{edge::Edge, edge_config::EdgeConfig};
+use crate::{
+    edge::Edge,
+    edge_config::EdgeConfig,
+    origin::{Origin, OriginConfig},
+};
 
 /// How long a ticket counts as young at the shared edges, in seconds: short, so that reading from KV
 /// can be awaited.
@@ -21,6 +25,7 @@ pub const OPEN_LIMIT: u32 = 5;
 
 static EDGE: OnceCell<Edge> = OnceCell::const_new();
 static OPEN_EDGE: OnceCell<Edge> = OnceCell::const_new();
+static SHOP: OnceCell<(Edge, Origin)> = OnceCell::const_new();
 
 /// The edge that most tests use: logins must be signed, and no origin takes them, which it notices
 /// soon.
@@ -48,20 +53,52 @@ pub async fn open_edge() -> Shared {
     .await
 }
 
-/// An edge on loan. Shows what the edge logged meanwhile if the test fails.
+/// An edge with an origin that knows customers, and listens itself too.
+pub async fn shop() -> Shared {
+    let (edge, origin) = SHOP
+        .get_or_init(async || {
+            let config = EdgeConfig::default().var("TICKET_YOUNG_SECONDS", YOUNG_SECONDS);
+            let edge = Edge::start(config).await;
+            let origin = OriginConfig::new("shop")
+                .edge(&edge)
+                .set("listen.addr", "127.0.0.1:0");
+            let origin = Origin::start(origin);
+            origin.logged("linked", 1).await;
+            (edge, origin)
+        })
+        .await;
+    Shared::new(edge, Some(origin))
+}
+
+/// An edge on loan, with its origin where it has one. Shows what they logged meanwhile if the test
+/// fails.
 #[derive(Debug)]
 pub struct Shared {
     edge: &'static Edge,
-    log_from: u64,
+    origin: Option<&'static Origin>,
+    edge_log_from: u64,
+    origin_log_from: u64,
 }
 
 impl Shared {
     async fn of(cell: &'static OnceCell<Edge>, config: impl FnOnce() -> EdgeConfig) -> Self {
         let edge = cell.get_or_init(async || Edge::start(config()).await).await;
+        Self::new(edge, None)
+    }
+
+    fn new(edge: &'static Edge, origin: Option<&'static Origin>) -> Self {
         Self {
             edge,
-            log_from: edge.process().log_len(),
+            origin,
+            edge_log_from: edge.process().log_len(),
+            origin_log_from: origin.map_or(0, |origin| origin.running().log_len()),
         }
+    }
+
+    /// The edge's origin.
+    #[must_use]
+    pub fn origin(&self) -> &'static Origin {
+        self.origin.expect("this edge has an origin")
     }
 }
 
@@ -76,7 +113,10 @@ impl Deref for Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.edge.process().show_log(self.log_from);
+            self.edge.process().show_log(self.edge_log_from);
+            if let Some(origin) = self.origin {
+                origin.running().show_log(self.origin_log_from);
+            }
         }
     }
 }

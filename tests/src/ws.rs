@@ -2,21 +2,17 @@
 
 use futures_util::{SinkExt, StreamExt};
 use headstart_protocol::event::Event;
-use tokio::net::TcpStream;
+use reqwest::{Response, Upgraded};
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{
-        Error, Message,
-        client::IntoClientRequest,
-        http::{HeaderName, HeaderValue},
-    },
+    WebSocketStream,
+    tungstenite::{Message, handshake::derive_accept_key, protocol::Role},
 };
 
-use crate::{answer::Answer, wait::within};
+use crate::{answer::header, wait::within};
 
 /// An open WebSocket.
 #[derive(Debug)]
-pub struct Ws(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub struct Ws(WebSocketStream<Upgraded>);
 
 /// What came over a WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,26 +26,15 @@ pub enum Heard {
 }
 
 impl Ws {
-    pub(crate) async fn open(url: &str, headers: &[(&str, &str)]) -> Result<Self, Answer> {
-        let mut request = url.into_client_request().expect("a URL");
-        for (name, value) in headers {
-            request.headers_mut().insert(
-                name.parse::<HeaderName>().expect("a header's name"),
-                HeaderValue::from_str(value).expect("a header's value"),
-            );
-        }
-        match Box::pin(connect_async(request)).await {
-            Ok((ws, _)) => Ok(Self(ws)),
-            Err(Error::Http(response)) => {
-                let (parts, body) = response.into_parts();
-                Err(Answer {
-                    status: parts.status.as_u16(),
-                    headers: parts.headers,
-                    body: body.unwrap_or_default(),
-                })
-            }
-            Err(error) => panic!("no WebSocket: {error}"),
-        }
+    /// The WebSocket that `response` opens, to a request with this `Sec-WebSocket-Key`.
+    pub(crate) async fn open(response: Response, key: &str) -> Self {
+        let accept = header(response.headers(), "sec-websocket-accept");
+        assert_eq!(accept, derive_accept_key(key.as_bytes()));
+        let connection = response
+            .upgrade()
+            .await
+            .expect("the connection is handed over");
+        Self(WebSocketStream::from_raw_socket(connection, Role::Client, None).await)
     }
 
     /// What comes next. Pings and pongs are passed over.

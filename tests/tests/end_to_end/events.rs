@@ -175,7 +175,7 @@ async fn an_offer_of_any_media_type_keeps_its_bytes_by_every_way() {
     for (media_type, bytes) in [
         (
             "application/json",
-            &b"{ \"b\": 1,\r\n\t\"a\": \"\\u00e9\" }"[..],
+            &b"{ \"b\": 1,\n\t\"a\": \"\\u00e9\\r\" }"[..],
         ),
         (
             "text/html; charset=utf-8",

@@ -2,10 +2,14 @@
 //! lists them.
 
 mod cors;
+mod crashes;
 mod events;
 mod failures;
 mod health;
 mod limits;
+mod listener;
+mod login_to_offer;
+mod origins;
 mod signatures;
 mod tickets;
 mod waiting;

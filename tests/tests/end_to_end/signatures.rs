@@ -122,7 +122,8 @@ async fn a_link_with_a_bad_signature_is_refused() {
         let _ = answer.expect_problem(401);
     }
     let answer = client
-        .open_ws("/origin/link?desk=0", &[])
+        .get("/origin/link?desk=0")
+        .open_ws()
         .await
         .unwrap_err();
     let _ = answer.expect_problem(401);

@@ -19,7 +19,7 @@ async fn refused_everywhere(client: &Client, ticket: &str, status: u16) {
     for way in ["", "/events", "/ws"] {
         let path = format!("/tickets/{ticket}{way}");
         let answer = if way == "/ws" {
-            client.open_ws(&path, &[]).await.expect_err("no WebSocket")
+            client.get(&path).open_ws().await.expect_err("no WebSocket")
         } else {
             client.get(&path).header("prefer", "wait=5").send().await
         };

@@ -1,0 +1,165 @@
+//! An answer as the edge builds it, before it becomes the platform's response.
+
+use std::fmt::Write;
+
+use headstart_protocol::stamps::{STAMPS_HEADER, Stamps};
+use serde::Serialize;
+use worker::{
+    js_sys::Uint8Array,
+    wasm_bindgen::JsValue,
+    web_sys::{self, ReadableStream},
+};
+
+use crate::{error::Error, platform};
+
+/// The header with the id of the event that settled a ticket.
+pub const EVENT_ID_HEADER: &str = "Headstart-Event-Id";
+
+#[derive(Debug)]
+enum Body {
+    Empty,
+    Bytes(Vec<u8>),
+    /// Bytes or a stream in JavaScript's memory.
+    Shared(JsValue),
+}
+
+/// Status, headers and body. Whatever is put into a header, it cannot end it.
+#[derive(Debug)]
+pub struct Answer {
+    status: u16,
+    /// `name:value`, one line each: the form in which they cross to JavaScript at once.
+    headers: String,
+    body: Body,
+}
+
+impl Answer {
+    /// An answer without a body.
+    pub fn new(status: u16) -> Self {
+        Self {
+            status,
+            headers: String::with_capacity(512),
+            body: Body::Empty,
+        }
+    }
+
+    /// An answer in JSON.
+    pub fn json<T: Serialize>(status: u16, value: &T) -> Self {
+        // Everything the edge answers has string keys only, and so a JSON form.
+        let body = serde_json::to_vec(value).unwrap_or_default();
+        Self::new(status)
+            .header("Content-Type", "application/json")
+            .body(body)
+    }
+
+    /// With one more header. What HTTP does not allow in a value is replaced by `?`.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push_str(name);
+        self.headers.push(':');
+        self.headers.extend(value.chars().map(|c| match c {
+            ' '..='~' | '\t' => c,
+            _ => '?',
+        }));
+        self.headers.push('\n');
+        self
+    }
+
+    /// With header lines that are ready: see [`Answer::header_lines`].
+    pub fn lines(mut self, lines: &str) -> Self {
+        self.headers.push_str(lines);
+        self
+    }
+
+    /// The headers set so far, to be set again by [`Answer::lines`].
+    pub fn header_lines(self) -> String {
+        self.headers
+    }
+
+    /// With the headers that tell of a ticket's settlement.
+    pub fn settlement(self, event_id: &str, stamps: Stamps) -> Self {
+        self.header(EVENT_ID_HEADER, &header_text(event_id))
+            .header(STAMPS_HEADER, &stamps.to_header())
+    }
+
+    /// With these bytes as its body.
+    pub fn body(mut self, bytes: Vec<u8>) -> Self {
+        self.body = Body::Bytes(bytes);
+        self
+    }
+
+    /// With bytes that are in JavaScript's memory as its body.
+    pub fn shared_body(mut self, bytes: &Uint8Array) -> Self {
+        self.body = Body::Shared(bytes.into());
+        self
+    }
+
+    /// With a stream as its body.
+    pub fn stream(mut self, stream: ReadableStream) -> Self {
+        self.body = Body::Shared(stream.into());
+        self
+    }
+
+    /// Without its body: the answer to HEAD.
+    pub fn without_body(mut self) -> Self {
+        self.body = Body::Empty;
+        self
+    }
+
+    /// The HTTP status.
+    #[cfg(test)]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The body as text, as far as it is here.
+    #[cfg(test)]
+    pub fn text(&self) -> String {
+        match &self.body {
+            Body::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Body::Empty | Body::Shared(_) => String::new(),
+        }
+    }
+
+    /// The platform's response.
+    ///
+    /// # Errors
+    /// [`Error::Platform`] when the platform refuses it.
+    pub fn into_response(self) -> Result<web_sys::Response, Error> {
+        let body = match self.body {
+            Body::Empty => JsValue::NULL,
+            Body::Bytes(bytes) => Uint8Array::from(bytes.as_slice()).into(),
+            Body::Shared(value) => value,
+        };
+        platform::respond(self.status, &self.headers, &body)
+            .map_err(|error| Error::platform("building a response", &error))
+    }
+}
+
+/// `text` in a header: what is not visible ASCII is percent-encoded, and so is `%`.
+pub fn header_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && byte != b'%' {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_cannot_be_ended_by_its_value() {
+        let answer = Answer::new(200).header("A", "x\r\nSet-Cookie: y\u{e9}");
+        assert_eq!(answer.header_lines(), "A:x??Set-Cookie: y?\n");
+    }
+
+    #[test]
+    fn header_text_is_percent_encoded() {
+        assert_eq!(header_text("e1-/é %"), "e1-/%C3%A9%20%25");
+    }
+}

@@ -1,0 +1,290 @@
+//! The edge's settings, read from the deployment's variables, secrets and bindings once per isolate.
+//!
+//! | name | default | what |
+//! |---|---|---|
+//! | `TICKET_KEY` (secret) | | mints and verifies tickets |
+//! | `ORIGIN_KEYS` (secret) | | verify `POST /events` and `GET /origin/link` |
+//! | `LOGIN_KEYS` (secret) | | verify `POST /login` where `LOGIN_AUTH` is `signed` |
+//! | `LOGIN_AUTH` | `signed` | who may log in: `signed`, or `open` to all |
+//! | `CORS_ORIGINS` | none | pages that may call the edge, comma separated; `*` for all |
+//! | `LOGIN_DESKS` | 1 | over how many desks logins are spread; 1 to 256 |
+//! | `LOGIN_TIMEOUT_SECONDS` | 30 | until a login that no origin takes fails; 1 to 600 |
+//! | `LEASE_SECONDS` | 30 | until a login that is not acked goes to another origin; 1 to 600 |
+//! | `TICKET_TTL_SECONDS` | 3600 | how long a ticket lives; 1 to 604,800 (a week) |
+//! | `TICKET_YOUNG_SECONDS` | 60 | how long KV is not asked for a ticket's offer; 0 switches that off |
+//! | `STREAM_LIFE_SECONDS` | 300 | when a stream is ended, give or take a tenth; 1 to 3,600 |
+//! | `MEMORY_CACHE_BYTES` | 16 MiB | what an isolate may remember; 0 to 64 MiB |
+
+use std::{cell::OnceCell, ops::RangeInclusive, rc::Rc, time::Duration};
+
+use headstart_protocol::{keys::KeyRing, ticket::TicketTimes};
+use worker::{Env, console_error, console_warn, js_sys::Reflect, wasm_bindgen::JsValue};
+
+use crate::{cors::Cors, error::Error};
+
+/// What a deployment that lets anyone log in says of itself.
+pub const OPEN_WARNING: &str =
+    "LOGIN_AUTH is open: anyone may log in as anyone. For development and demos only.";
+
+/// Bindings without which the edge cannot work.
+const BINDINGS: [&str; 4] = ["CONTENT", "TICKETS", "LOGIN_DESK", "LOGIN_LIMIT"];
+
+/// Who may send a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginAuth {
+    /// Whoever signs with one of these keys.
+    Signed(KeyRing),
+    /// Anyone.
+    Open,
+}
+
+impl LoginAuth {
+    /// As `LOGIN_AUTH` says it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Signed(_) => "signed",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// What is wrong with the settings: one sentence each, none with a secret in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misconfigured(pub Vec<String>);
+
+/// The settings, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Mint and verify tickets.
+    pub ticket_keys: KeyRing,
+    /// Verify what origins send.
+    pub origin_keys: KeyRing,
+    /// Who may log in.
+    pub login_auth: LoginAuth,
+    /// Which pages may call.
+    pub cors: Cors,
+    /// Over how many desks logins are spread.
+    pub desks: u32,
+    /// Until a login that no origin takes fails, in milliseconds.
+    pub login_timeout_ms: u64,
+    /// How long a lease lasts, in milliseconds.
+    pub lease_ms: u64,
+    /// How long tickets live and are young.
+    pub ticket_times: TicketTimes,
+    /// How long a stream stays open, before jitter.
+    pub stream_life: Duration,
+    /// What an isolate may remember, in bytes.
+    pub memory_cache_bytes: usize,
+}
+
+impl Config {
+    /// Reads the settings: `var` gives a variable or secret, `bound` says whether a binding is there.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn parse(
+        var: impl Fn(&str) -> Option<String>,
+        bound: impl Fn(&str) -> bool,
+    ) -> Result<Self, Misconfigured> {
+        let mut reader = Reader {
+            var,
+            wrong: Vec::new(),
+        };
+        for name in BINDINGS {
+            if !bound(name) {
+                reader.wrong.push(format!("the binding {name} is missing"));
+            }
+        }
+        let ticket_keys = reader.keys("TICKET_KEY");
+        let origin_keys = reader.keys("ORIGIN_KEYS");
+        let login_auth = reader.login_auth();
+        let cors = reader.cors();
+        let desks = reader.number("LOGIN_DESKS", 1, 1..=256);
+        let login_timeout = reader.number("LOGIN_TIMEOUT_SECONDS", 30, 1..=600);
+        let lease = reader.number("LEASE_SECONDS", 30, 1..=600);
+        let ttl = reader.number("TICKET_TTL_SECONDS", 3600, 1..=604_800);
+        let young = reader.number("TICKET_YOUNG_SECONDS", 60, 0..=3600);
+        let stream_life = reader.number("STREAM_LIFE_SECONDS", 300, 1..=3600);
+        let memory_cache_bytes =
+            reader.number("MEMORY_CACHE_BYTES", 16 * 1024 * 1024, 0..=64 * 1024 * 1024);
+        match (ticket_keys, origin_keys, login_auth, reader.wrong) {
+            (Some(ticket_keys), Some(origin_keys), Some(login_auth), wrong) if wrong.is_empty() => {
+                Ok(Self {
+                    ticket_keys,
+                    origin_keys,
+                    login_auth,
+                    cors,
+                    desks,
+                    login_timeout_ms: u64::from(login_timeout) * 1000,
+                    lease_ms: u64::from(lease) * 1000,
+                    ticket_times: TicketTimes {
+                        ttl_ms: u64::from(ttl) * 1000,
+                        young_ms: u64::from(young) * 1000,
+                    },
+                    stream_life: Duration::from_secs(stream_life.into()),
+                    memory_cache_bytes: memory_cache_bytes as usize,
+                })
+            }
+            (.., wrong) => Err(Misconfigured(wrong)),
+        }
+    }
+
+    /// What an operator should know about these settings.
+    pub fn warnings(&self) -> Vec<&'static str> {
+        match self.login_auth {
+            LoginAuth::Open => vec![OPEN_WARNING],
+            LoginAuth::Signed(_) => vec![],
+        }
+    }
+}
+
+struct Reader<V> {
+    var: V,
+    wrong: Vec<String>,
+}
+
+impl<V: Fn(&str) -> Option<String>> Reader<V> {
+    fn keys(&mut self, name: &str) -> Option<KeyRing> {
+        // Key errors never repeat any part of the key.
+        KeyRing::parse(&(self.var)(name).unwrap_or_default())
+            .map_err(|error| self.wrong.push(format!("{name}: {error}")))
+            .ok()
+    }
+
+    fn login_auth(&mut self) -> Option<LoginAuth> {
+        match (self.var)("LOGIN_AUTH").as_deref() {
+            None | Some("" | "signed") => self.keys("LOGIN_KEYS").map(LoginAuth::Signed),
+            Some("open") => Some(LoginAuth::Open),
+            Some(_) => {
+                self.wrong
+                    .push("LOGIN_AUTH must be signed or open".to_owned());
+                None
+            }
+        }
+    }
+
+    fn cors(&mut self) -> Cors {
+        Cors::parse(&(self.var)("CORS_ORIGINS").unwrap_or_default()).unwrap_or_else(|entry| {
+            self.wrong.push(format!(
+                "CORS_ORIGINS: {entry:?} is neither * nor like https://shop.example"
+            ));
+            Cors::none()
+        })
+    }
+
+    fn number(&mut self, name: &str, default: u32, range: RangeInclusive<u32>) -> u32 {
+        match (self.var)(name).as_deref().map(str::trim) {
+            None | Some("") => default,
+            Some(text) => match text.parse() {
+                Ok(number) if range.contains(&number) => number,
+                _ => {
+                    self.wrong.push(format!(
+                        "{name} must be a number from {} to {}",
+                        range.start(),
+                        range.end()
+                    ));
+                    default
+                }
+            },
+        }
+    }
+}
+
+/// The settings of this isolate, or what is wrong with them. Read once, and told to the log once.
+pub fn of(env: &Env) -> Rc<Result<Config, Misconfigured>> {
+    thread_local! {
+        static CONFIG: OnceCell<Rc<Result<Config, Misconfigured>>> = const { OnceCell::new() };
+    }
+    CONFIG.with(|cell| {
+        cell.get_or_init(|| {
+            let config = Config::parse(
+                |name| env.var(name).ok().map(|value| value.to_string()),
+                |name| {
+                    Reflect::get(env, &JsValue::from_str(name)).is_ok_and(|value| value.is_object())
+                },
+            );
+            match &config {
+                Ok(config) => {
+                    for warning in config.warnings() {
+                        console_warn!("{warning}");
+                    }
+                }
+                Err(Misconfigured(wrong)) => console_error!("misconfigured: {}", wrong.join("; ")),
+            }
+            Rc::new(config)
+        })
+        .clone()
+    })
+}
+
+/// The settings, for who cannot go on without them.
+///
+/// # Errors
+/// [`Error::Misconfigured`].
+pub fn ready(settings: &Result<Config, Misconfigured>) -> Result<&Config, Error> {
+    settings
+        .as_ref()
+        .map_err(|wrong| Error::Misconfigured(wrong.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "whsec_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
+    fn parse(changes: &[(&str, &str)]) -> Result<Config, Misconfigured> {
+        let settings = [
+            ("TICKET_KEY", KEY),
+            ("ORIGIN_KEYS", KEY),
+            ("LOGIN_KEYS", KEY),
+        ];
+        Config::parse(
+            |name| {
+                let mut all = settings.iter().chain(changes).rev();
+                let (_, value) = all.find(|(known, _)| *known == name)?;
+                Some((*value).to_owned())
+            },
+            |_| true,
+        )
+    }
+
+    #[test]
+    fn keys_are_all_that_has_to_be_set() {
+        let config = parse(&[]).unwrap();
+        assert_eq!(config.login_auth.name(), "signed");
+        assert_eq!(config.desks, 1);
+        assert_eq!(config.ticket_times.ttl_ms, 3_600_000);
+        assert!(config.warnings().is_empty());
+    }
+
+    #[test]
+    fn an_open_edge_warns() {
+        let config = parse(&[("LOGIN_AUTH", "open"), ("LOGIN_KEYS", "")]).unwrap();
+        assert_eq!(config.warnings(), [OPEN_WARNING]);
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once_and_no_secret_with_it() {
+        let Misconfigured(wrong) = parse(&[
+            ("TICKET_KEY", "hunter2"),
+            ("LOGIN_AUTH", "jwt"),
+            ("CORS_ORIGINS", "shop.example"),
+            ("LOGIN_DESKS", "0"),
+            ("LEASE_SECONDS", "soon"),
+        ])
+        .unwrap_err();
+        assert_eq!(wrong.len(), 5, "{wrong:?}");
+        assert!(!wrong.join(" ").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_missing_binding_is_told() {
+        let Misconfigured(wrong) =
+            Config::parse(|_| Some(KEY.to_owned()), |name| name != "CONTENT").unwrap_err();
+        assert!(
+            wrong.contains(&"the binding CONTENT is missing".to_owned()),
+            "{wrong:?}"
+        );
+    }
+}

@@ -1,0 +1,203 @@
+//! Every way in which a request can fail, and the one place where each becomes an answer
+//! ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem details).
+
+use headstart_protocol::{
+    event::EventError,
+    limits::{MAX_EVENTS_PER_BATCH, REPLAY_MEMORY_MS},
+    login::LoginError,
+    problem::{self, Problem},
+    signature::SignatureError,
+    stamps::Stamps,
+    ticket::TicketError,
+};
+use serde::{Deserialize, Serialize};
+use worker::{console_error, wasm_bindgen::JsValue};
+
+use crate::{answer::Answer, config::Misconfigured, waiters::MAX_WAITERS};
+
+/// A generation that failed: a settled state, told to whoever asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Why, in the words of whoever settled the ticket.
+    pub reason: String,
+    /// Id of the event that settled it.
+    pub event_id: String,
+    /// The stamps it had.
+    pub stamps: Stamps,
+}
+
+/// Why a request is not answered as its sender hoped. What is shown of it never holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No route has this path.
+    #[error("there is nothing at this path")]
+    NotFound,
+    /// The path exists, with other methods.
+    #[error("this path takes {allow}")]
+    MethodNotAllowed {
+        /// The methods, as in the header `Allow`.
+        allow: String,
+    },
+    /// Not a ticket of ours, or expired.
+    #[error(transparent)]
+    Ticket(#[from] TicketError),
+    /// The ticket settled as failed.
+    #[error("{}", .0.reason)]
+    GenerationFailed(Failure),
+    /// A body over its limit.
+    #[error("the body is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The body of `POST /login` is not a login.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// The same `webhook-id` came with another body before.
+    #[error(
+        "another login was sent under this webhook-id in the last {} minutes",
+        REPLAY_MEMORY_MS / 60_000
+    )]
+    LoginConflict,
+    /// This client, or this user, logs in too often.
+    #[error("too many logins from here; try again in a minute")]
+    RateLimited,
+    /// The desk holds as many logins as it may.
+    #[error("too many logins wait for an origin; try again shortly")]
+    BacklogFull,
+    /// The request is not signed by one of the keys that may.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// `POST /events` with a body that is no CloudEvent.
+    #[error(
+        "the content type must be application/cloudevents+json or application/cloudevents-batch+json, or the event in ce- headers"
+    )]
+    MediaType,
+    /// A batch of more events than one request may bring.
+    #[error("a batch may have {MAX_EVENTS_PER_BATCH} events")]
+    TooManyEvents,
+    /// The body of `POST /events` cannot be read as events.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// The route is a WebSocket's, and the request does not ask for one.
+    #[error("this route is for WebSockets: send Upgrade: websocket")]
+    UpgradeRequired,
+    /// `desk` is missing or out of range.
+    #[error("desk must be a number below {desks}")]
+    UnknownDesk {
+        /// How many desks there are.
+        desks: u32,
+    },
+    /// The handshake of a link was sent before.
+    #[error("a link was opened with this webhook-id before; sign each handshake anew")]
+    LinkReplayed,
+    /// A ticket with too many waiters.
+    #[error("{MAX_WAITERS} clients wait for this ticket already")]
+    TooManyWaiters,
+    /// The deployment's settings are wrong.
+    #[error("the edge is misconfigured; /healthz says how")]
+    Misconfigured(Misconfigured),
+    /// The platform failed us. The text is for the log only.
+    #[error("something failed inside the edge; try again")]
+    Platform(String),
+}
+
+impl Error {
+    /// A failure of the platform while `doing` something.
+    pub fn platform(doing: &str, error: &JsValue) -> Self {
+        Self::Platform(format!("{doing}: {error:?}"))
+    }
+
+    /// The error as a Durable Object's handler that nobody waits for gives it to the platform, once the
+    /// log has it.
+    pub fn into_worker(self) -> worker::Error {
+        self.log();
+        worker::Error::RustError(self.to_string())
+    }
+
+    fn problem(&self) -> Problem {
+        let (status, slug, title) = match self {
+            Self::NotFound => (404, "not-found", "Not found"),
+            Self::MethodNotAllowed { .. } => (405, "method-not-allowed", "Method not allowed"),
+            Self::Ticket(TicketError::Unknown) => (404, "unknown-ticket", "Unknown ticket"),
+            Self::Ticket(TicketError::Expired) => (410, "expired-ticket", "Expired ticket"),
+            Self::GenerationFailed(_) => (502, "generation-failed", "Generation failed"),
+            Self::BodyTooLarge { .. } => (413, "body-too-large", "Body too large"),
+            Self::Login(_) => (400, "malformed-login", "Malformed login"),
+            Self::LoginConflict => (409, "login-conflict", "Login conflict"),
+            Self::RateLimited => (429, "rate-limited", "Too many logins"),
+            Self::BacklogFull => (503, "backlog-full", "Too many logins wait"),
+            Self::Signature(_) => (401, "signature-refused", "Signature refused"),
+            Self::MediaType => (415, "unsupported-media-type", "Unsupported media type"),
+            Self::TooManyEvents => (413, "too-many-events", "Too many events"),
+            Self::Event(_) => (400, "malformed-event", "Malformed event"),
+            Self::UpgradeRequired => (426, "upgrade-required", "Upgrade required"),
+            Self::UnknownDesk { .. } => (400, "unknown-desk", "Unknown desk"),
+            Self::LinkReplayed => (409, "link-replayed", "Replayed handshake"),
+            Self::TooManyWaiters => (503, "too-many-waiters", "Too many waiters"),
+            Self::Misconfigured(_) => (500, "misconfigured", "Misconfigured edge"),
+            Self::Platform(_) => (500, "internal", "Internal error"),
+        };
+        Problem::new(status, slug, title, self.to_string())
+    }
+
+    /// Tells the log what the client is not told.
+    pub fn log(&self) {
+        if let Self::Platform(text) = self {
+            console_error!("{text}");
+        }
+    }
+
+    /// The answer that the client gets.
+    pub fn answer(&self) -> Answer {
+        let problem = self.problem();
+        let answer = Answer::new(problem.status)
+            .header("Content-Type", problem::MEDIA_TYPE)
+            .header("Cache-Control", "no-store")
+            .body(problem.to_json().into_bytes());
+        match self {
+            Self::MethodNotAllowed { allow } => answer.header("Allow", allow),
+            Self::RateLimited => answer.header("Retry-After", "60"),
+            Self::BacklogFull | Self::TooManyWaiters => answer.header("Retry-After", "5"),
+            Self::Platform(_) => answer.header("Retry-After", "1"),
+            Self::Signature(_) => answer.header("WWW-Authenticate", "StandardWebhooks"),
+            Self::UpgradeRequired => answer.header("Upgrade", "websocket"),
+            Self::GenerationFailed(failure) => answer.settlement(&failure.event_id, failure.stamps),
+            _ => answer,
+        }
+    }
+}
+
+impl From<worker::Error> for Error {
+    fn from(error: worker::Error) -> Self {
+        Self::Platform(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_inside_shows_nothing_of_itself() {
+        let answer = Error::Platform("SQL: secret".to_owned()).answer();
+        assert_eq!(answer.status(), 500);
+        assert!(!answer.text().contains("secret"), "{}", answer.text());
+    }
+
+    #[test]
+    fn every_problem_repeats_its_status() {
+        for error in [
+            Error::NotFound,
+            Error::Ticket(TicketError::Expired),
+            Error::RateLimited,
+            Error::Signature(SignatureError::Mismatch),
+            Error::UnknownDesk { desks: 1 },
+        ] {
+            let answer = error.answer();
+            let problem: Problem = serde_json::from_str(&answer.text()).unwrap();
+            assert_eq!(problem.status, answer.status());
+            assert!(problem.kind.starts_with("urn:headstart:"));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `POST /events`: signed CloudEvents from an origin, single or in a batch. Each is judged by itself,
+//! and settling is idempotent, so a sender may send anything again.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, stream};
+use headstart_protocol::{
+    binary_mode,
+    event::{Event, EventError, MEDIA_TYPE_BATCH, MEDIA_TYPE_EVENT},
+    limits::{MAX_EVENTS_BODY_BYTES, MAX_EVENTS_PER_BATCH},
+    report::{EventResult, PublishReport, Status},
+    settlement::Settlement,
+    signature,
+    stamps::Point,
+    ticket::{Ticket, TicketError},
+};
+use uuid::Uuid;
+
+use crate::{
+    answer::Answer,
+    call::{Call, Reply},
+    config::Config,
+    error::Error,
+    hub, platform,
+};
+
+/// How many tickets are settled at a time: enough to hide the way to each object, and few enough that
+/// one request does not crowd out the isolate's others.
+const CONCURRENCY: usize = 32;
+
+/// `POST /events`
+///
+/// # Errors
+/// [`Error::Signature`], [`Error::BodyTooLarge`], [`Error::MediaType`], [`Error::Event`],
+/// [`Error::TooManyEvents`]: then nothing of the request was taken.
+pub async fn post(call: &Call) -> Result<Reply, Error> {
+    let config = call.config()?;
+    let body = platform::read_body(&call.request, MAX_EVENTS_BODY_BYTES).await?;
+    signature::verify(
+        |name| call.header(name),
+        &body,
+        &config.origin_keys,
+        call.head.now_ms,
+    )?;
+    let events = read(
+        &call.header("content-type").unwrap_or_default(),
+        || platform::headers(&call.request),
+        body,
+    )?;
+    let results = settle_all(call, config, events).await;
+    Ok(Answer::json(200, &PublishReport { results })
+        .header("Cache-Control", "no-store")
+        .into())
+}
+
+/// Reads the events of a body in any of the three content modes.
+fn read(
+    content_type: &str,
+    headers: impl FnOnce() -> Vec<(String, String)>,
+    body: Vec<u8>,
+) -> Result<Vec<Result<Event, EventError>>, Error> {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(MEDIA_TYPE_EVENT) {
+        return Ok(vec![Ok(Event::from_json(&body)?)]);
+    }
+    if essence.eq_ignore_ascii_case(MEDIA_TYPE_BATCH) {
+        let events = Event::batch_from_json(&body)?;
+        if events.len() > MAX_EVENTS_PER_BATCH {
+            return Err(Error::TooManyEvents);
+        }
+        return Ok(events);
+    }
+    let headers = headers();
+    if !headers.iter().any(|(name, _)| name == "ce-specversion") {
+        return Err(Error::MediaType);
+    }
+    let pairs = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    Ok(vec![Ok(binary_mode::from_http(pairs, body)?)])
+}
+
+/// An event that is about a ticket of ours.
+struct Ready {
+    at: usize,
+    ticket: Ticket,
+    event: Event,
+}
+
+/// Settles the tickets of all events; gives a result for each, in their order.
+async fn settle_all(
+    call: &Call,
+    config: &Config,
+    events: Vec<Result<Event, EventError>>,
+) -> Vec<EventResult> {
+    let mut results = Vec::with_capacity(events.len());
+    // Events of one ticket are settled one after the other, so that the batch's order counts.
+    let mut by_ticket: BTreeMap<Uuid, Vec<Ready>> = BTreeMap::new();
+    for (at, event) in events.into_iter().enumerate() {
+        match check(event, config, call.head.now_ms) {
+            Ok((ticket, event)) => {
+                results.push(result(&event.id, Status::Retry, None));
+                let ready = Ready { at, ticket, event };
+                by_ticket
+                    .entry(ready.ticket.uuid())
+                    .or_default()
+                    .push(ready);
+            }
+            Err(refused) => results.push(refused),
+        }
+    }
+    let settled: Vec<Vec<(usize, EventResult)>> = stream::iter(by_ticket.into_values())
+        .map(|of_ticket| async move {
+            let mut results = Vec::with_capacity(of_ticket.len());
+            for ready in of_ticket {
+                results.push((ready.at, settle(call, &ready).await));
+            }
+            results
+        })
+        .buffer_unordered(CONCURRENCY)
+        .collect()
+        .await;
+    for (at, settled) in settled.into_iter().flatten() {
+        if let Some(place) = results.get_mut(at) {
+            *place = settled;
+        }
+    }
+    results
+}
+
+async fn settle(call: &Call, ready: &Ready) -> EventResult {
+    match hub::settle(&call.env, &ready.ticket, &ready.event).await {
+        Ok(result) => result,
+        Err(Error::Ticket(TicketError::Expired)) => expired(&ready.event.id),
+        Err(error) => {
+            error.log();
+            let reason = "the edge could not take it now".to_owned();
+            result(&ready.event.id, Status::Retry, Some(reason))
+        }
+    }
+}
+
+/// Checks what can be checked here; gives the ticket and the event with the time of its receipt.
+fn check(
+    event: Result<Event, EventError>,
+    config: &Config,
+    now_ms: u64,
+) -> Result<(Ticket, Event), EventResult> {
+    let event = event.map_err(|error| result("", Status::Rejected, Some(error.to_string())))?;
+    let id = event.id.clone();
+    let rejected = |reason: String| result(&id, Status::Rejected, Some(reason));
+    let (text, mut settlement) =
+        Settlement::of_event(event).map_err(|error| rejected(error.to_string()))?;
+    let ticket = match Ticket::admit(&text, &config.ticket_keys, now_ms, config.ticket_times) {
+        Ok(ticket) => ticket,
+        Err(TicketError::Expired) => return Err(expired(&id)),
+        Err(error @ TicketError::Unknown) => return Err(rejected(error.to_string())),
+    };
+    settlement.stamps = settlement.stamps.with(Point::Received, now_ms);
+    let event = settlement.to_event(&ticket);
+    Ok((ticket, event))
+}
+
+fn expired(id: &str) -> EventResult {
+    let reason = TicketError::Expired.to_string();
+    result(id, Status::Ignored, Some(reason))
+}
+
+fn result(id: &str, status: Status, reason: Option<String>) -> EventResult {
+    EventResult {
+        id: id.to_owned(),
+        status,
+        reason,
+    }
+}

@@ -1,0 +1,65 @@
+//! `GET /ping` and `GET /healthz`: who is there, and is it well.
+
+use serde::Serialize;
+
+use crate::{
+    answer::Answer,
+    call::{Call, Reply},
+    config::Misconfigured,
+};
+
+#[derive(Serialize)]
+struct Pong<'a> {
+    node: &'a str,
+    time: u64,
+}
+
+#[derive(Serialize)]
+struct Health<'a> {
+    status: &'static str,
+    node: &'a str,
+    version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login_auth: Option<&'static str>,
+    warnings: Vec<&'a str>,
+}
+
+/// Which node answers, and its clock.
+pub fn ping(call: &Call) -> Reply {
+    let pong = Pong {
+        node: &call.node,
+        time: call.head.now_ms,
+    };
+    Answer::json(200, &pong)
+        .header("Cache-Control", "no-store")
+        .into()
+}
+
+/// Whether the edge can work: 503, and why, where it is misconfigured.
+pub fn healthz(call: &Call) -> Reply {
+    let (status, health) = match call.settings.as_ref() {
+        Ok(config) => (
+            200,
+            Health {
+                status: "ok",
+                node: &call.node,
+                version: env!("CARGO_PKG_VERSION"),
+                login_auth: Some(config.login_auth.name()),
+                warnings: config.warnings(),
+            },
+        ),
+        Err(Misconfigured(wrong)) => (
+            503,
+            Health {
+                status: "misconfigured",
+                node: &call.node,
+                version: env!("CARGO_PKG_VERSION"),
+                login_auth: None,
+                warnings: wrong.iter().map(String::as_str).collect(),
+            },
+        ),
+    };
+    Answer::json(status, &health)
+        .header("Cache-Control", "no-store")
+        .into()
+}

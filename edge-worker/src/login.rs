@@ -1,0 +1,161 @@
+//! `POST /login`: mints a ticket for a user and stores the login at a desk, from where an origin gets
+//! it. The answer goes out once the login is stored.
+
+use std::fmt::Write;
+
+use headstart_protocol::{
+    limits::MAX_LOGIN_BODY_BYTES,
+    login::{LoginAccepted, LoginData, LoginRequest},
+    signature,
+    ticket::Ticket,
+};
+use sha2::{Digest, Sha256};
+use worker::console_warn;
+
+use crate::{
+    answer::Answer,
+    call::{Call, Reply},
+    config::{Config, LoginAuth},
+    desk_store::{Enqueue, Enqueued, Webhook},
+    error::Error,
+    hub, origin_link, platform,
+};
+
+/// The rate limiter's binding.
+const LIMITER: &str = "LOGIN_LIMIT";
+
+/// Seconds after which a client that polls for its offer may begin.
+const RETRY_AFTER: &str = "1";
+
+/// `POST /login`
+///
+/// # Errors
+/// [`Error::BodyTooLarge`], [`Error::Signature`], [`Error::RateLimited`], [`Error::Login`],
+/// [`Error::LoginConflict`], [`Error::BacklogFull`], [`Error::Platform`].
+pub async fn post(call: &Call) -> Result<Reply, Error> {
+    let config = call.config()?;
+    if config.login_auth == LoginAuth::Open {
+        let client = call.header("cf-connecting-ip").unwrap_or_default();
+        limit(call, &format!("client:{client}")).await?;
+    }
+    let body = platform::read_body(&call.request, MAX_LOGIN_BODY_BYTES).await?;
+    let webhook = match &config.login_auth {
+        LoginAuth::Open => None,
+        LoginAuth::Signed(keys) => {
+            let now_ms = call.head.now_ms;
+            let id = signature::verify(|name| call.header(name), &body, keys, now_ms)?;
+            let digest = digest(&body);
+            Some(Webhook { id, digest })
+        }
+    };
+    let login = LoginRequest::from_json(&body)?;
+    if webhook.is_some() {
+        limit(call, &format!("user:{}", login.user)).await?;
+    }
+    let ticket = mint(call, config)?;
+    let data = LoginData {
+        user: login.user,
+        attributes: login.attributes,
+        geo: platform::client_place(&call.request),
+    };
+    let source = format!("/edge/{}", call.node);
+    let desk = match &webhook {
+        Some(webhook) => desk_of(&webhook.id, config.desks),
+        None => desk_of(ticket.as_str(), config.desks),
+    };
+    let enqueue = Enqueue {
+        event: data.to_event(&ticket, &source, call.head.now_ms),
+        webhook,
+    };
+    let (ticket, fresh) = match origin_link::enqueue(&call.env, desk, &enqueue).await? {
+        Enqueued::Stored => (ticket, true),
+        Enqueued::Repeated { ticket } => (Ticket::verify(&ticket, &config.ticket_keys)?, false),
+        Enqueued::Conflict => return Err(Error::LoginConflict),
+        Enqueued::Full => return Err(Error::BacklogFull),
+    };
+    let accepted = LoginAccepted::new(&ticket);
+    if fresh {
+        open_hub(call, ticket);
+    }
+    Ok(Answer::json(202, &accepted)
+        .header("Location", &accepted.offer)
+        .header("Retry-After", RETRY_AFTER)
+        .header("Cache-Control", "no-store")
+        .into())
+}
+
+/// Refuses a client that logs in too often. A limiter that fails lets everyone through: it protects
+/// against floods, and is no reason to turn users away.
+async fn limit(call: &Call, key: &str) -> Result<(), Error> {
+    let limiter = call.env.rate_limiter(LIMITER)?;
+    match limiter.limit(key.to_owned()).await {
+        Ok(outcome) if !outcome.success => Err(Error::RateLimited),
+        Ok(_) => Ok(()),
+        Err(error) => {
+            console_warn!("the rate limiter failed: {error}");
+            Ok(())
+        }
+    }
+}
+
+fn mint(call: &Call, config: &Config) -> Result<Ticket, Error> {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random)
+        .map_err(|error| Error::Platform(format!("random bytes: {error}")))?;
+    let key = config.ticket_keys.current();
+    Ok(Ticket::mint(call.head.now_ms, random, key))
+}
+
+/// Creates the ticket's object near the user, so that it is there when the user asks; nobody waits
+/// for that.
+fn open_hub(call: &Call, ticket: Ticket) {
+    let env = call.env.clone();
+    call.context.wait_until(async move {
+        if let Err(error) = hub::open(&env, &ticket).await {
+            // Whoever asks for the offer, or settles it, creates the object too.
+            error.log();
+        }
+    });
+}
+
+/// Which of `desks` takes a login, by the hash of what names it (FNV-1a, 64 bits).
+fn desk_of(name: &str, desks: u32) -> u32 {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    // The remainder is below a 32-bit number.
+    u32::try_from(hash % u64::from(desks.max(1))).unwrap_or(0)
+}
+
+/// SHA-256 of a body in hexadecimal: tells a repeated login from another under the same id.
+fn digest(body: &[u8]) -> String {
+    Sha256::digest(body)
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins_spread_over_all_desks_and_one_name_stays_at_one() {
+        let mut counts = [0_u32; 4];
+        for n in 0..4000 {
+            let desk = desk_of(&format!("msg_{n}"), 4);
+            assert_eq!(desk, desk_of(&format!("msg_{n}"), 4));
+            counts[desk as usize] += 1;
+        }
+        assert!(counts.iter().all(|count| *count > 800), "{counts:?}");
+        assert_eq!(desk_of("x", 1), 0);
+    }
+
+    #[test]
+    fn a_digest_is_sha_256_in_hexadecimal() {
+        assert!(digest(b"").starts_with("e3b0c44298fc1c149afbf4c8996fb924"));
+    }
+}

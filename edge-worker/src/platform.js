@@ -1,0 +1,93 @@
+// What the edge asks of the platform in JavaScript: each function does in one crossing of the
+// boundary between Wasm and JavaScript what would take many from Rust. Called from platform.rs only.
+
+// All that a route needs to know of a request before it acts: six lines. None can hold a line end.
+export function head(request) {
+  const { headers } = request;
+  return [
+    Date.now(),
+    request.method,
+    request.url,
+    headers.get('origin') ?? '',
+    headers.get('prefer') ?? '',
+    headers.get('last-event-id') ?? '',
+  ].join('\n');
+}
+
+// The data centre's code, or nothing where there is none.
+export function colo(request) {
+  const colo = request.cf?.colo;
+  return typeof colo === 'string' ? colo : '';
+}
+
+// Where the client is, as JSON: those of the fields that are known.
+export function place(request) {
+  const cf = request.cf ?? {};
+  const place = {};
+  for (const name of ['country', 'region', 'city', 'continent', 'timezone']) {
+    if (typeof cf[name] === 'string') place[name] = cf[name];
+  }
+  return JSON.stringify(place);
+}
+
+// A response. `headers` has one line `name:value` for each header.
+export function respond(status, headers, body) {
+  const pairs = [];
+  for (const line of headers.split('\n')) {
+    const colon = line.indexOf(':');
+    if (colon > 0) pairs.push([line.slice(0, colon), line.slice(colon + 1)]);
+  }
+  return new Response(body, { status, headers: pairs });
+}
+
+// Reads a body, and stops as soon as it is longer than `limit` bytes: null then. A length that the
+// client names is believed only where it speaks against the body.
+export async function readBody(request, limit) {
+  if (Number(request.headers.get('content-length')) > limit) return null;
+  if (request.body === null) return new Uint8Array();
+  const reader = request.body.getReader();
+  const chunks = [];
+  let length = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    length += value.byteLength;
+    if (length > limit) {
+      reader.cancel().catch(() => {});
+      return null;
+    }
+    chunks.push(value);
+  }
+  if (chunks.length === 1) return chunks[0];
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return whole;
+}
+
+// Every header of a request, one line `name:value` each; names are in lower case.
+export function headerLines(request) {
+  return Array.from(request.headers, ([name, value]) => `${name}:${value}`).join('\n');
+}
+
+// A KV value with its metadata as JSON: [Uint8Array, string], or null.
+//
+// No cacheTtl: it would lengthen the life of a cached miss as well.
+export async function readContent(env, key) {
+  const { value, metadata } = await env.CONTENT.getWithMetadata(key, 'arrayBuffer');
+  return value === null ? null : [new Uint8Array(value), JSON.stringify(metadata)];
+}
+
+// Hands a request on to a Durable Object and its response back, both untouched.
+export function forward(env, binding, name, request) {
+  return env[binding].getByName(name).fetch(request);
+}
+
+// Asks a Durable Object: [status, Uint8Array].
+export async function ask(env, binding, name, method, url, body) {
+  const response = await env[binding].getByName(name).fetch(url, { method, body: body ?? null });
+  return [response.status, new Uint8Array(await response.arrayBuffer())];
+}

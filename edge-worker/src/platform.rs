@@ -1,0 +1,177 @@
+//! What the edge asks of the platform through `platform.js`: each call crosses the boundary between
+//! Wasm and JavaScript once, where the `worker` crate's own types would cross it many times.
+
+use serde::de::DeserializeOwned;
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use worker::{
+    Env,
+    js_sys::{Array, Date, Promise, Uint8Array},
+    wasm_bindgen_futures::JsFuture,
+    web_sys,
+};
+
+use crate::error::Error;
+
+#[wasm_bindgen(module = "/src/platform.js")]
+extern "C" {
+    /// Time, method, URL, and the headers that most routes look at, one line each.
+    pub fn head(request: &web_sys::Request) -> String;
+
+    fn colo(request: &web_sys::Request) -> String;
+
+    fn place(request: &web_sys::Request) -> String;
+
+    #[wasm_bindgen(catch)]
+    pub fn respond(
+        status: u16,
+        headers: &str,
+        body: &JsValue,
+    ) -> Result<web_sys::Response, JsValue>;
+
+    #[wasm_bindgen(js_name = readBody)]
+    fn read_body_js(request: &web_sys::Request, limit: usize) -> Promise;
+
+    #[wasm_bindgen(js_name = headerLines)]
+    fn header_lines(request: &web_sys::Request) -> String;
+
+    #[wasm_bindgen(js_name = readContent)]
+    fn read_content_js(env: &Env, key: &str) -> Promise;
+
+    #[wasm_bindgen(catch, js_name = forward)]
+    fn forward_js(
+        env: &Env,
+        binding: &str,
+        name: &str,
+        request: &web_sys::Request,
+    ) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(js_name = ask)]
+    fn ask_js(
+        env: &Env,
+        binding: &str,
+        name: &str,
+        method: &str,
+        url: &str,
+        body: Option<&str>,
+    ) -> Promise;
+}
+
+/// The clock, in milliseconds since the Unix epoch. On the platform it stands still between I/O.
+pub fn now_ms() -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "JavaScript's clock is a whole number far below 2^53, and past 1970"
+    )]
+    let ms = Date::now() as u64;
+    ms
+}
+
+/// A random number in `0.0..1.0`, for jitter.
+pub fn random() -> f64 {
+    worker::js_sys::Math::random()
+}
+
+/// The edge node that answers: its data centre's code, or `local`.
+pub fn node(request: &web_sys::Request) -> String {
+    let colo = colo(request);
+    if !colo.is_empty() && colo.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        colo
+    } else {
+        "local".to_owned()
+    }
+}
+
+/// Where the client is; what is not known is left at its default.
+pub fn client_place<T: DeserializeOwned + Default>(request: &web_sys::Request) -> T {
+    serde_json::from_str(&place(request)).unwrap_or_default()
+}
+
+/// A header of a request. A name that cannot be a header's has no value.
+pub fn header(request: &web_sys::Request, name: &str) -> Option<String> {
+    request.headers().get(name).ok().flatten()
+}
+
+/// Every header of a request; names are in lower case.
+pub fn headers(request: &web_sys::Request) -> Vec<(String, String)> {
+    header_lines(request)
+        .lines()
+        .filter_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            Some((name.to_owned(), value.to_owned()))
+        })
+        .collect()
+}
+
+/// The body of a request.
+///
+/// # Errors
+/// [`Error::BodyTooLarge`] as soon as it has more than `limit` bytes, however long it claims to be.
+pub async fn read_body(request: &web_sys::Request, limit: usize) -> Result<Vec<u8>, Error> {
+    let body = JsFuture::from(read_body_js(request, limit))
+        .await
+        .map_err(|error| Error::platform("reading a body", &error))?;
+    body.dyn_into::<Uint8Array>()
+        .map(|bytes| bytes.to_vec())
+        .map_err(|_| Error::BodyTooLarge { limit })
+}
+
+/// A value of the KV namespace `CONTENT`, still in JavaScript's memory, and its metadata as JSON.
+///
+/// # Errors
+/// [`Error::Platform`] when KV cannot be read now.
+pub async fn read_content(env: &Env, key: &str) -> Result<Option<(Uint8Array, String)>, Error> {
+    let found = JsFuture::from(read_content_js(env, key))
+        .await
+        .map_err(|error| Error::platform("reading KV", &error))?;
+    let Ok(pair) = found.dyn_into::<Array>() else {
+        return Ok(None);
+    };
+    let metadata = pair.get(1).as_string().unwrap_or_default();
+    Ok(Some((pair.get(0).unchecked_into(), metadata)))
+}
+
+/// Hands `request` on to the Durable Object `name`, and gives its response untouched.
+///
+/// # Errors
+/// [`Error::Platform`] when the object cannot be reached or fails.
+pub async fn forward(
+    env: &Env,
+    binding: &str,
+    name: &str,
+    request: &web_sys::Request,
+) -> Result<web_sys::Response, Error> {
+    let doing = || format!("handing a request to {binding}");
+    let promise = forward_js(env, binding, name, request)
+        .map_err(|error| Error::platform(&doing(), &error))?;
+    let response = JsFuture::from(promise)
+        .await
+        .map_err(|error| Error::platform(&doing(), &error))?;
+    Ok(response.unchecked_into())
+}
+
+/// Sends a request to the Durable Object `name`, and gives the status and the body of its answer.
+///
+/// # Errors
+/// [`Error::Platform`] when the object cannot be reached or fails.
+pub async fn ask(
+    env: &Env,
+    binding: &str,
+    name: &str,
+    method: &str,
+    url: &str,
+    body: Option<&str>,
+) -> Result<(u16, Vec<u8>), Error> {
+    let answer = JsFuture::from(ask_js(env, binding, name, method, url, body))
+        .await
+        .map_err(|error| Error::platform(&format!("asking {binding}"), &error))?;
+    let pair: Array = answer.unchecked_into();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an HTTP status has three digits"
+    )]
+    let status = pair.get(0).as_f64().unwrap_or_default() as u16;
+    let body: Uint8Array = pair.get(1).unchecked_into();
+    Ok((status, body.to_vec()))
+}

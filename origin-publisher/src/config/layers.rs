@@ -1,0 +1,328 @@
+//! Makes one configuration of its layers: defaults, file, environment, flags. The later goes before
+//! the earlier, value by value, and each value remembers where it came from.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use toml::{Table, Value as Toml};
+
+use super::{
+    Config, ConfigError,
+    values::{self, Kind, OTHER_VARIABLES, PREFIX, SECRETS, VALUES},
+};
+
+/// Environment variables by name.
+pub type Environment = BTreeMap<String, String>;
+
+/// The variables of this process; one that is not UTF-8 cannot be ours.
+#[must_use]
+pub fn process_environment() -> Environment {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// A value given by a flag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// Path of the value.
+    pub path: String,
+    /// Its text.
+    pub value: String,
+    /// The flag, as the user knows it.
+    pub flag: String,
+}
+
+/// Where a value came from. Values not in the map have their defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The configuration file.
+    File(PathBuf),
+    /// A variable.
+    Variable(String),
+    /// A flag.
+    Flag(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Variable(name) => write!(f, "{name}"),
+            Self::Flag(flag) => write!(f, "{flag}"),
+        }
+    }
+}
+
+/// A configuration and where its values came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Where each value that is not a default came from, by path.
+    pub sources: BTreeMap<String, Source>,
+    /// Variables that look like ours and are not: most likely misspelt.
+    pub unknown_variables: Vec<String>,
+}
+
+/// Reads and lays the layers over each other.
+pub(super) fn load(
+    file: Option<&Path>,
+    environment: &Environment,
+    overrides: &[Override],
+) -> Result<Loaded, ConfigError> {
+    let mut table = Table::new();
+    let mut sources = BTreeMap::new();
+    if let Some(path) = file {
+        table = read_file(path)?;
+        let source = Source::File(path.to_owned());
+        for key in leaves(&table) {
+            check_known(&key, &source)?;
+            sources.insert(key, source.clone());
+        }
+    }
+    let mut unknown_variables = Vec::new();
+    let mut variables = Vec::new();
+    for (name, text) in environment {
+        if let Some((path, kind)) = value_of_variable(name) {
+            variables.push((edge_number(&path), path, kind, name, text));
+        } else if name.starts_with(PREFIX) && !is_known_otherwise(name) {
+            unknown_variables.push(name.clone());
+        }
+    }
+    // Edges in their order, since one can only be added after the last.
+    variables.sort_by_key(|(number, ..)| *number);
+    for (_, path, kind, name, text) in variables {
+        let source = Source::Variable(name.clone());
+        set(&mut table, &path, parse(&path, kind, text, &source)?, &source)?;
+        sources.insert(path, source);
+    }
+    for Override { path, value, flag } in overrides {
+        let source = Source::Flag(flag.clone());
+        check_known(path, &source)?;
+        let kind = kind_of(path).unwrap_or(Kind::Text);
+        set(&mut table, path, parse(path, kind, value, &source)?, &source)?;
+        sources.insert(path.clone(), source);
+    }
+    let config = serde_path_to_error::deserialize(Toml::Table(table)).map_err(|error| {
+        let key = dotted(error.path());
+        ConfigError::Value {
+            source_name: source_of(&sources, &key),
+            reason: without_values(&error.into_inner().to_string()),
+            key,
+        }
+    })?;
+    Ok(Loaded {
+        config,
+        sources,
+        unknown_variables,
+    })
+}
+
+fn read_file(path: &Path) -> Result<Table, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|reason| ConfigError::File {
+        path: path.to_owned(),
+        reason,
+    })?;
+    text.parse::<Table>().map_err(|error| ConfigError::Syntax {
+        path: path.to_owned(),
+        line: error.span().map_or(1, |span| {
+            text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1
+        }),
+        // The parser's full text shows the line, which may hold a secret.
+        reason: without_values(error.message()),
+    })
+}
+
+/// The path of every value in a file. What is empty or of another shape counts as a value of its own,
+/// so that its name is checked and its shape is refused by its type.
+fn leaves(table: &Table) -> Vec<String> {
+    fn walk(prefix: &str, value: &Toml, found: &mut Vec<String>) {
+        match value {
+            Toml::Table(table) if !table.is_empty() => {
+                for (name, value) in table {
+                    walk(&format!("{prefix}.{name}"), value, found);
+                }
+            }
+            Toml::Array(items) if items.iter().all(Toml::is_table) => {
+                for (index, item) in items.iter().enumerate() {
+                    walk(&format!("{prefix}.{index}"), item, found);
+                }
+            }
+            _ => found.push(prefix.to_owned()),
+        }
+    }
+    let mut found = Vec::new();
+    for (name, value) in table {
+        walk(name, value, &mut found);
+    }
+    found
+}
+
+fn check_known(path: &str, source: &Source) -> Result<(), ConfigError> {
+    if kind_of(path).is_some() || is_section(path) {
+        return Ok(());
+    }
+    let last = path.rsplit('.').next().unwrap_or(path);
+    if let Some(secret) = SECRETS
+        .iter()
+        .find(|secret| values::is_of(path, secret.path))
+        .or_else(|| {
+            // A secret in the wrong section, or in the plural, is still a secret in a file.
+            let singular = last.trim_end_matches('s');
+            SECRETS.iter().find(|secret| {
+                let name = secret.path.rsplit('.').next().unwrap_or_default();
+                name == singular || (singular == "token" && name == "api_token")
+            })
+        })
+    {
+        let number = path.split('.').nth(1).unwrap_or("0");
+        return Err(ConfigError::SecretInFile {
+            key: path.to_owned(),
+            source_name: source.to_string(),
+            variable: values::variable(&secret.path.replace('*', number)),
+            file_key: secret.file_path.replace('*', number),
+        });
+    }
+    let section = path.rsplit_once('.').map_or("", |(section, _)| section);
+    let siblings: Vec<&str> = VALUES
+        .iter()
+        .filter_map(|value| {
+            let (parent, name) = value.path.rsplit_once('.')?;
+            values::is_of(section, parent).then_some(name)
+        })
+        .collect();
+    let hint = if siblings.is_empty() {
+        "there are [origin], [generate], [outbox], [tickets], [listen], [secrets], [[edges]] and [edges.kv]".to_owned()
+    } else {
+        format!("there are {}", siblings.join(", "))
+    };
+    Err(ConfigError::Unknown {
+        key: path.to_owned(),
+        source_name: source.to_string(),
+        hint,
+    })
+}
+
+fn kind_of(path: &str) -> Option<Kind> {
+    VALUES
+        .iter()
+        .find(|value| values::is_of(path, value.path))
+        .map(|value| value.kind)
+}
+
+/// Whether a path names a whole section, as an empty one in a file does.
+fn is_section(path: &str) -> bool {
+    VALUES.iter().any(|value| {
+        let mut section = value.path;
+        while let Some((parent, _)) = section.rsplit_once('.') {
+            if values::is_of(path, parent) {
+                return true;
+            }
+            section = parent;
+        }
+        false
+    })
+}
+
+fn value_of_variable(name: &str) -> Option<(String, Kind)> {
+    VALUES
+        .iter()
+        .find_map(|value| Some((values::path_of_variable(name, value.path)?, value.kind)))
+}
+
+/// The number in `edges.2.url`.
+fn edge_number(path: &str) -> Option<u32> {
+    path.split('.').nth(1)?.parse().ok()
+}
+
+fn is_known_otherwise(name: &str) -> bool {
+    OTHER_VARIABLES.contains(&name)
+        || SECRETS
+            .iter()
+            .any(|secret| values::path_of_variable(name, secret.path).is_some())
+}
+
+fn parse(path: &str, kind: Kind, text: &str, source: &Source) -> Result<Toml, ConfigError> {
+    match kind {
+        Kind::Text => Ok(Toml::String(text.to_owned())),
+        Kind::Integer => text.trim().parse().map(Toml::Integer).map_err(|_| ConfigError::Value {
+            key: path.to_owned(),
+            source_name: source.to_string(),
+            reason: "must be a whole number".to_owned(),
+        }),
+    }
+}
+
+/// Puts a value at a path, making the tables on the way. An edge may be added after the last.
+fn set(table: &mut Table, path: &str, value: Toml, source: &Source) -> Result<(), ConfigError> {
+    let refused = |reason: String| ConfigError::Value {
+        key: path.to_owned(),
+        source_name: source.to_string(),
+        reason,
+    };
+    let Some((name, rest)) = path.split_once('.') else {
+        table.insert(path.to_owned(), value);
+        return Ok(());
+    };
+    let (index, rest) = match rest.split_once('.') {
+        Some((number, after)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            (number.parse::<usize>().ok(), after)
+        }
+        _ => (None, rest),
+    };
+    let Some(index) = index else {
+        let inner = table
+            .entry(name)
+            .or_insert_with(|| Toml::Table(Table::new()))
+            .as_table_mut()
+            .ok_or_else(|| refused(format!("{name} is not a section")))?;
+        return set(inner, rest, value, source);
+    };
+    let items = table
+        .entry(name)
+        .or_insert_with(|| Toml::Array(Vec::new()))
+        .as_array_mut()
+        .ok_or_else(|| refused(format!("{name} is not a list")))?;
+    let count = items.len();
+    if index == count {
+        items.push(Toml::Table(Table::new()));
+    }
+    let item = items
+        .get_mut(index)
+        .ok_or_else(|| refused(format!("there are {count} {name}, and the next has number {count}")))?;
+    let inner = item
+        .as_table_mut()
+        .ok_or_else(|| refused(format!("{name} is not a list of sections")))?;
+    set(inner, rest, value, source)
+}
+
+fn dotted(path: &serde_path_to_error::Path) -> String {
+    // The library writes `edges[0].url`.
+    path.to_string().replace('[', ".").replace(']', "")
+}
+
+fn source_of(sources: &BTreeMap<String, Source>, key: &str) -> String {
+    sources
+        .get(key)
+        .or_else(|| {
+            // A missing value is reported at its section.
+            let section = format!("{key}.");
+            sources.iter().find(|(path, _)| path.starts_with(&section)).map(|(_, source)| source)
+        })
+        .map_or_else(|| "default".to_owned(), Source::to_string)
+}
+
+/// Removes quoted values from a message of serde: `invalid type: string "...", expected u64`.
+fn without_values(message: &str) -> String {
+    let message = message.trim();
+    match (message.find('"'), message.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            format!("{}(not shown){}", &message[..first], &message[last + 1..])
+        }
+        _ => message.to_owned(),
+    }
+}

@@ -1,0 +1,224 @@
+//! Keys and tokens: read from the environment or from files, shown nowhere.
+
+use std::{fmt, path::Path};
+
+use headstart_protocol::keys::KeyRing;
+use http::HeaderValue;
+
+use super::{Auth, Config, ConfigError, Environment, values::variable};
+
+/// Longest secret file, in bytes: some keys with room to spare. Anything longer is the wrong file.
+const MAX_FILE_BYTES: u64 = 16 * 1024;
+
+/// A bearer token. Its `Debug` form shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// A token that can stand in a header; `None` for one that cannot.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()))
+            .then(|| Self(text.to_owned()))
+    }
+
+    /// The value of the `Authorization` header, marked so that nothing prints it.
+    ///
+    /// # Panics
+    /// Never: a token is made of visible ASCII.
+    #[must_use]
+    pub fn bearer(&self) -> HeaderValue {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", self.0))
+            .expect("visible ASCII is valid in a header");
+        value.set_sensitive(true);
+        value
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
+/// A secret and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found<T> {
+    /// The secret.
+    pub value: T,
+    /// The variable or file.
+    pub from: String,
+}
+
+/// The secrets of one edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgeSecrets {
+    /// Signs what is sent to it.
+    pub key: Found<KeyRing>,
+    /// Token for its KV API; `None` for an edge without KV.
+    pub api_token: Option<Found<Token>>,
+}
+
+/// Every secret that `serve` needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secrets {
+    /// Keys of tickets.
+    pub ticket: Found<KeyRing>,
+    /// Keys of logins; `None` where nothing needs them.
+    pub login: Option<Found<KeyRing>>,
+    /// Those of each edge, in the order of the configuration.
+    pub edges: Vec<EdgeSecrets>,
+}
+
+impl Secrets {
+    /// Reads every secret that this configuration needs.
+    ///
+    /// # Errors
+    /// [`ConfigError::Secret`], naming everything that is missing or malformed, and no secret.
+    pub fn read(config: &Config, environment: &Environment) -> Result<Self, ConfigError> {
+        let mut problems = Vec::new();
+        let mut note = |problem: String| problems.push(problem);
+        let files = &config.secrets;
+        let ticket = required(
+            keys(environment, "secrets.ticket_key", files.ticket_key_file.as_deref()),
+            "secrets.ticket_key",
+            &mut note,
+        );
+        let login = login_keys(config, environment).unwrap_or_else(|problem| {
+            note(problem);
+            None
+        });
+        if login.is_none() && config.listen.addr.is_some() && config.listen.auth == Auth::Signed {
+            note(format!(
+                "{}: missing; logins to the listener are signed (listen.auth)",
+                variable("secrets.login_key")
+            ));
+        }
+        let mut edges = Vec::new();
+        for (index, edge) in config.edges.iter().enumerate() {
+            let path = format!("edges.{index}.key");
+            let key = keys(environment, &path, edge.key_file.as_deref())
+                .transpose()
+                .or_else(|| {
+                    keys(environment, "secrets.origin_key", files.origin_key_file.as_deref())
+                        .transpose()
+                })
+                .transpose();
+            let key = required(key, "secrets.origin_key", &mut note);
+            let api_token = edge.kv.as_ref().and_then(|kv| {
+                let path = format!("edges.{index}.kv.api_token");
+                let token = token(environment, &path, kv.api_token_file.as_deref())
+                    .transpose()
+                    .or_else(|| {
+                        token(environment, "secrets.api_token", files.api_token_file.as_deref())
+                            .transpose()
+                    })
+                    .transpose();
+                required(token, "secrets.api_token", &mut note)
+            });
+            if let Some(key) = key {
+                edges.push(EdgeSecrets { key, api_token });
+            }
+        }
+        match ticket {
+            Some(ticket) if problems.is_empty() => Ok(Self {
+                ticket,
+                login,
+                edges,
+            }),
+            _ => {
+                problems.dedup();
+                Err(ConfigError::Secret(problems.join("\n")))
+            }
+        }
+    }
+}
+
+/// The keys of logins, where there are any.
+///
+/// # Errors
+/// A sentence on what is wrong with them, without them.
+pub fn login_keys(
+    config: &Config,
+    environment: &Environment,
+) -> Result<Option<Found<KeyRing>>, String> {
+    keys(
+        environment,
+        "secrets.login_key",
+        config.secrets.login_key_file.as_deref(),
+    )
+}
+
+fn required<T>(
+    found: Result<Option<T>, String>,
+    path: &str,
+    note: &mut impl FnMut(String),
+) -> Option<T> {
+    match found {
+        Ok(Some(found)) => return Some(found),
+        Ok(None) => note(format!(
+            "{}: missing; set it, or name a file with {}_FILE",
+            variable(path),
+            variable(path)
+        )),
+        Err(problem) => note(problem),
+    }
+    None
+}
+
+fn keys(
+    environment: &Environment,
+    path: &str,
+    file: Option<&Path>,
+) -> Result<Option<Found<KeyRing>>, String> {
+    read(environment, path, file)?
+        .map(|Found { value, from }| match KeyRing::parse(&value) {
+            Ok(value) => Ok(Found { value, from }),
+            Err(error) => Err(format!("{from}: {error}")),
+        })
+        .transpose()
+}
+
+fn token(
+    environment: &Environment,
+    path: &str,
+    file: Option<&Path>,
+) -> Result<Option<Found<Token>>, String> {
+    read(environment, path, file)?
+        .map(|Found { value, from }| match Token::new(&value) {
+            Some(value) => Ok(Found { value, from }),
+            None => Err(format!("{from}: a token is made of visible ASCII characters")),
+        })
+        .transpose()
+}
+
+/// The text of a secret: of its variable, else of its file.
+fn read(
+    environment: &Environment,
+    path: &str,
+    file: Option<&Path>,
+) -> Result<Option<Found<String>>, String> {
+    let name = variable(path);
+    if let Some(value) = environment.get(&name).filter(|value| !value.is_empty()) {
+        return Ok(Some(Found {
+            value: value.clone(),
+            from: name,
+        }));
+    }
+    let Some(file) = file else {
+        return Ok(None);
+    };
+    let failed = |reason: String| format!("{}: {reason}", file.display());
+    let size = std::fs::metadata(file)
+        .map_err(|error| failed(error.to_string()))?
+        .len();
+    if size > MAX_FILE_BYTES {
+        return Err(failed(format!("larger than {MAX_FILE_BYTES} bytes, so it is no secret of ours")));
+    }
+    let value = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+    Ok(Some(Found {
+        value,
+        from: file.display().to_string(),
+    }))
+}

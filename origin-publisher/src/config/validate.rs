@@ -1,0 +1,126 @@
+//! Which configurations make no sense, though each value is possible. Everything wrong is told at
+//! once.
+
+use std::collections::BTreeSet;
+
+use headstart_protocol::limits::MIN_KV_TTL_SECONDS;
+use url::Url;
+
+use super::{Config, KvConfig};
+
+/// Longest name of an origin or an edge, in bytes: an event's source has 256 in all.
+const MAX_NAME_BYTES: usize = 64;
+
+/// Most workers: more would only wait for each other.
+const MAX_WORKERS: usize = 1024;
+
+/// Most logins in the queue: each holds its attributes in memory.
+const MAX_QUEUE: usize = 100_000;
+
+/// Longest time for one offer: nobody waits longer than a ticket's usual life.
+const MAX_TIMEOUT_MS: u64 = 3_600_000;
+
+/// Longest life of a ticket, in seconds: a year.
+const MAX_TTL_SECONDS: u64 = 366 * 24 * 3600;
+
+/// Longest grace, in seconds.
+const MAX_GRACE_SECONDS: u64 = 3600;
+
+pub(super) fn validate(config: &Config) -> Result<(), Vec<String>> {
+    let mut problems = Vec::new();
+    let mut check = |fine: bool, problem: String| {
+        if !fine {
+            problems.push(problem);
+        }
+    };
+    check(
+        is_name(&config.origin.name),
+        format!("origin.name must be 1 to {MAX_NAME_BYTES} of A-Z a-z 0-9 . _ -"),
+    );
+    check(
+        config.origin.grace_seconds <= MAX_GRACE_SECONDS,
+        format!("origin.grace_seconds must be at most {MAX_GRACE_SECONDS}"),
+    );
+    check(
+        config.generate.workers <= MAX_WORKERS,
+        format!("generate.workers must be at most {MAX_WORKERS}"),
+    );
+    check(
+        (1..=MAX_QUEUE).contains(&config.generate.queue),
+        format!("generate.queue must be 1 to {MAX_QUEUE}"),
+    );
+    check(
+        (1..=MAX_TIMEOUT_MS).contains(&config.generate.timeout_ms),
+        format!("generate.timeout_ms must be 1 to {MAX_TIMEOUT_MS}"),
+    );
+    check(
+        (1..=MAX_TTL_SECONDS).contains(&config.tickets.ttl_seconds),
+        format!("tickets.ttl_seconds must be 1 to {MAX_TTL_SECONDS}"),
+    );
+    check(
+        !config.outbox.path.as_os_str().is_empty(),
+        "outbox.path must name a file".to_owned(),
+    );
+    let mut names = BTreeSet::new();
+    for (index, edge) in config.edges.iter().enumerate() {
+        let name = edge.name();
+        check(
+            !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control),
+            format!("edges.{index}.name must be 1 to {MAX_NAME_BYTES} bytes without control characters"),
+        );
+        check(
+            is_http(&edge.url),
+            format!("edges.{index}.url must be http(s)://host[:port], without user, query or fragment"),
+        );
+        check(
+            names.insert(name),
+            format!("edges.{index}.name is the name of another edge"),
+        );
+        if let Some(kv) = &edge.kv {
+            check(
+                is_http(&kv.api),
+                format!("edges.{index}.kv.api must be http(s)://host[:port]/path"),
+            );
+            for (key, id) in [
+                ("account_id", kv.account_id.as_ref()),
+                ("namespace_id", Some(&kv.namespace_id)),
+            ] {
+                check(
+                    id.is_none_or(|id| is_name(id)),
+                    format!("edges.{index}.kv.{key} must be 1 to {MAX_NAME_BYTES} of A-Z a-z 0-9 . _ -"),
+                );
+            }
+            check(
+                kv.account_id.is_some() || kv.api != KvConfig::default_api(),
+                format!("edges.{index}.kv.account_id is missing; the provider's API needs it"),
+            );
+            check(
+                config.tickets.ttl_seconds >= MIN_KV_TTL_SECONDS,
+                format!("tickets.ttl_seconds must be at least {MIN_KV_TTL_SECONDS}, the shortest life of a KV entry, where an edge has KV"),
+            );
+        }
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        problems.dedup();
+        Err(problems)
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= MAX_NAME_BYTES
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+fn is_http(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+}

@@ -1,0 +1,1 @@
+//! What delivery of events promises.

@@ -1,0 +1,254 @@
+//! What is said over an open link. What is held outlives it: the next link to the desk goes on.
+
+use std::{collections::HashSet, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use headstart_protocol::link::{FromEdge, FromOrigin};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tokio_tungstenite::tungstenite::{
+    self, Message,
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
+
+use super::{Links, handshake::Socket, lease};
+use crate::shutdown::Shutdown;
+
+/// How long the edge may take for its welcome.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often the edge is pinged: keeps proxies from closing an idle link.
+const PING_EVERY: Duration = Duration::from_secs(15);
+
+/// A link over which nothing came for this long is dead: two pings went unanswered.
+const DEAD_AFTER: Duration = Duration::from_secs(40);
+
+/// How long a message may take to be handed to the network. Longer means nobody takes it.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What this origin holds of one desk, whichever link it came over.
+#[derive(Debug)]
+pub(super) struct Desk {
+    number: u32,
+    held: HashSet<String>,
+    /// Answers of finished leases, until a link takes them.
+    answers: mpsc::UnboundedReceiver<FromOrigin>,
+    answer: mpsc::UnboundedSender<FromOrigin>,
+}
+
+/// Why a link ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The origin is going, and holds nothing any more.
+    Drained,
+    /// It broke.
+    Lost {
+        /// Whether the edge had welcomed the origin: then it was a good link.
+        welcomed: bool,
+        /// What broke it.
+        reason: String,
+    },
+}
+
+impl Desk {
+    pub(super) fn new(number: u32) -> Self {
+        let (answer, answers) = mpsc::unbounded_channel();
+        Self {
+            number,
+            held: HashSet::new(),
+            answers,
+            answer,
+        }
+    }
+
+    /// Waits until nothing is held, or all is to stop. Without a link nobody hears the answers; the
+    /// edge learns of what settled by its event, and leases the rest to another origin.
+    pub(super) async fn finish(&mut self, shutdown: &Shutdown) {
+        while !self.held.is_empty() {
+            tokio::select! {
+                answer = self.answers.recv() => match answer {
+                    Some(answer) => self.forget(&answer),
+                    None => return,
+                },
+                () = shutdown.over() => return,
+            }
+        }
+    }
+
+    fn forget(&mut self, answer: &FromOrigin) {
+        if let FromOrigin::Ack { lease } | FromOrigin::Release { lease } = answer {
+            self.held.remove(lease);
+        }
+    }
+}
+
+/// Speaks with the edge until the link breaks or the origin has drained.
+pub(super) async fn hold(
+    links: &Links,
+    desk: &mut Desk,
+    socket: Socket,
+    desks: &watch::Sender<u32>,
+) -> Ended {
+    let mut link = Link {
+        socket,
+        heard_at: Instant::now(),
+    };
+    let mut welcomed = false;
+    match speak(links, desk, &mut link, desks, &mut welcomed).await {
+        Ok(()) => Ended::Drained,
+        Err(reason) => Ended::Lost { welcomed, reason },
+    }
+}
+
+async fn speak(
+    links: &Links,
+    desk: &mut Desk,
+    link: &mut Link,
+    desks: &watch::Sender<u32>,
+    welcomed: &mut bool,
+) -> Result<(), String> {
+    let edge = links.edge.name();
+    let count = tokio::time::timeout(WELCOME_TIMEOUT, link.welcome())
+        .await
+        .map_err(|_| "the edge sent no welcome".to_owned())??;
+    *welcomed = true;
+    // Only one desk need tell, and all tell the same.
+    desks.send_if_modified(|known| std::mem::replace(known, count) != count);
+    let capacity = capacity_of_one(links.capacity, count);
+    link.say(&FromOrigin::Hello {
+        origin: links.origin.clone(),
+        capacity,
+        held: desk.held.iter().cloned().collect(),
+    })
+    .await?;
+    tracing::info!(edge, desk = desk.number, desks = count, capacity, held = desk.held.len(), "linked");
+
+    let mut pings = interval(PING_EVERY);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut drain_said = false;
+    loop {
+        if drain_said && desk.held.is_empty() {
+            link.close().await;
+            return Ok(());
+        }
+        tokio::select! {
+            // Answers before news: what is done must reach the edge even under a flood of leases.
+            biased;
+            Some(answer) = desk.answers.recv() => {
+                link.say(&answer).await?;
+                desk.forget(&answer);
+            }
+            () = links.shutdown.over() => {
+                for lease in desk.held.drain() {
+                    link.say(&FromOrigin::Release { lease }).await?;
+                }
+                drain_said = true;
+            }
+            () = links.shutdown.drained(), if !drain_said => {
+                link.say(&FromOrigin::Drain {}).await?;
+                drain_said = true;
+            }
+            _ = pings.tick() => {
+                if link.heard_at.elapsed() > DEAD_AFTER {
+                    return Err(format!("nothing heard for {} s", DEAD_AFTER.as_secs()));
+                }
+                link.send(Message::Ping("".into())).await?;
+            }
+            heard = link.hear() => match heard? {
+                Some(FromEdge::Lease { lease, expires_in_ms, event }) => {
+                    if drain_said {
+                        // Sent before the edge heard of the drain.
+                        link.say(&FromOrigin::Release { lease }).await?;
+                    } else if desk.held.insert(lease.clone()) {
+                        let work = lease::work(links.pipeline.clone(), lease, *event, Duration::from_millis(expires_in_ms));
+                        let answer = desk.answer.clone();
+                        tokio::spawn(async move {
+                            // Nobody listens only once the desk has given up waiting.
+                            let _ = answer.send(work.await);
+                        });
+                    }
+                }
+                Some(FromEdge::Welcome { .. }) | None => {}
+            },
+        }
+    }
+}
+
+/// The share of one link: all links feed the same pool.
+fn capacity_of_one(capacity: usize, desks: u32) -> u32 {
+    let capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
+    capacity.div_ceil(desks.max(1)).max(1)
+}
+
+struct Link {
+    socket: Socket,
+    heard_at: Instant,
+}
+
+impl Link {
+    /// The next message; `None` for what is no message of the link.
+    async fn hear(&mut self) -> Result<Option<FromEdge>, String> {
+        let frame = match self.socket.next().await {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Err(error.to_string()),
+            None => return Err("the edge ended the link".to_owned()),
+        };
+        self.heard_at = Instant::now();
+        match frame {
+            Message::Text(text) => match serde_json::from_str(&text) {
+                Ok(message) => Ok(Some(message)),
+                Err(error) => {
+                    // Its text may hold a ticket; the error of an enum's name does not.
+                    tracing::warn!(line = error.line(), column = error.column(), "a message of the edge cannot be read");
+                    Ok(None)
+                }
+            },
+            Message::Close(frame) => Err(frame.map_or_else(
+                || "the edge closed the link".to_owned(),
+                |frame| format!("the edge closed the link: {} {}", frame.code, frame.reason),
+            )),
+            // The library answers pings by itself.
+            Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => Ok(None),
+        }
+    }
+
+    /// Waits for the welcome and gives the number of desks.
+    async fn welcome(&mut self) -> Result<u32, String> {
+        loop {
+            if let Some(FromEdge::Welcome { desks, .. }) = self.hear().await? {
+                return Ok(desks);
+            }
+        }
+    }
+
+    async fn say(&mut self, message: &FromOrigin) -> Result<(), String> {
+        let text = serde_json::to_string(message).map_err(|error| error.to_string())?;
+        self.send(Message::text(text)).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), String> {
+        tokio::time::timeout(SEND_TIMEOUT, self.socket.send(message))
+            .await
+            .map_err(|_| "the edge takes no more messages".to_owned())?
+            .map_err(|error| error.to_string())
+    }
+
+    /// Says goodbye, and waits a moment for the edge to have heard all that was said before.
+    async fn close(&mut self) {
+        let goodbye = CloseFrame {
+            code: CloseCode::Normal,
+            reason: "".into(),
+        };
+        let closing = async {
+            self.socket.close(Some(goodbye)).await?;
+            while let Some(frame) = self.socket.next().await {
+                frame?;
+            }
+            Ok::<_, tungstenite::Error>(())
+        };
+        // Whether or not the edge answers, the origin goes.
+        let _ = tokio::time::timeout(Duration::from_secs(1), closing).await;
+    }
+}

@@ -1,0 +1,113 @@
+//! The link: the origin connects *out* to an edge, and logins are leased to it. No inbound port.
+//!
+//! An edge has one or more desks, and there is one link to each. The first welcome tells how many.
+//!
+//! | question | file |
+//! |---|---|
+//! | Which links are there, and when are they opened again? | this one |
+//! | How is a link opened? | `handshake.rs` |
+//! | What is said over an open link? | `conversation.rs` |
+//! | What becomes of a lease? | `lease.rs` |
+
+mod conversation;
+mod handshake;
+mod lease;
+
+use std::{sync::Arc, time::Duration};
+
+use headstart_protocol::keys::Key;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use crate::{backoff::Backoff, config::EdgeConfig, pipeline::Pipeline, shutdown::Shutdown};
+use conversation::{Desk, Ended};
+
+/// Shortest and longest wait before a link is opened again; jitter adds up to as much again.
+const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// Most desks that an edge is believed to have; more would be a mistake, and cost a socket each.
+const MAX_DESKS: u32 = 1024;
+
+/// All that the links to one edge share.
+#[derive(Debug)]
+pub struct Links {
+    /// The edge.
+    pub edge: EdgeConfig,
+    /// Signs the handshakes.
+    pub key: Key,
+    /// This origin's name, for the edge's logs.
+    pub origin: String,
+    /// How many leases the origin can hold over all links to this edge.
+    pub capacity: usize,
+    /// Settles what is leased.
+    pub pipeline: Pipeline,
+    /// Ends the links.
+    pub shutdown: Shutdown,
+}
+
+/// Keeps a link to every desk of the edge until the shutdown; returns once all have ended.
+pub async fn keep(links: Links) {
+    let links = Arc::new(links);
+    let (desks, mut news) = watch::channel(1_u32);
+    let tracker = TaskTracker::new();
+    let mut opened = 0;
+    loop {
+        let wanted = (*news.borrow_and_update()).min(MAX_DESKS);
+        while opened < wanted {
+            tracker.spawn(keep_one(Arc::clone(&links), opened, desks.clone()));
+            opened += 1;
+        }
+        tokio::select! {
+            changed = news.changed() => if changed.is_err() { break },
+            () = links.shutdown.drained() => break,
+        }
+    }
+    tracker.close();
+    tracker.wait().await;
+}
+
+/// Keeps the link to one desk.
+async fn keep_one(links: Arc<Links>, number: u32, desks: watch::Sender<u32>) {
+    let edge = links.edge.name();
+    let mut desk = Desk::new(number);
+    let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+    let mut announced = desks.subscribe();
+    loop {
+        let connected = tokio::select! {
+            connected = handshake::open(&links, number) => connected,
+            () = links.shutdown.drained() => break,
+        };
+        let reason = match connected {
+            Ok(socket) => match conversation::hold(&links, &mut desk, socket, &desks).await {
+                Ended::Drained => break,
+                Ended::Lost { welcomed, reason } => {
+                    if welcomed {
+                        backoff.after_success();
+                    }
+                    reason
+                }
+            },
+            Err(error) => error.to_string(),
+        };
+        if links.shutdown.is_draining() {
+            break;
+        }
+        if *announced.borrow_and_update() <= number {
+            tracing::info!(edge, desk = number, "the edge no longer has this desk");
+            tokio::select! {
+                again = announced.wait_for(|desks| *desks > number) => if again.is_err() { break },
+                () = links.shutdown.drained() => break,
+            }
+        }
+        let wait = backoff.after_failure();
+        tracing::warn!(edge, desk = number, reason, retry_in_ms = crate::clock::whole_ms(wait), "no link");
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = links.shutdown.drained() => break,
+        }
+    }
+    desk.finish(&links.shutdown).await;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! The HTTP listener: takes logins directly, for those who put the origin behind their own CDN, and
+//! answers offers that are generated while the caller waits.
+//!
+//! | route | touches |
+//! |---|---|
+//! | `POST /login` | mints a ticket, journals the login in the outbox, answers 202; generation follows |
+//! | `POST /offers` | generates and answers the offer itself; no ticket, nothing kept or delivered |
+//! | `GET /healthz` | nothing |
+//!
+//! Every error is `application/problem+json`. Both POST routes ask for the same signature.
+
+mod admission;
+mod answers;
+mod login;
+mod offers;
+mod serving;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, State},
+    http::StatusCode,
+    routing::{get, post},
+};
+use headstart_protocol::limits::MAX_LOGIN_BODY_BYTES;
+use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
+
+use crate::{clock::now_ms, config::Auth, pipeline::Pipeline, shutdown::Shutdown};
+use admission::Admission;
+use answers::Refusal;
+
+pub use serving::serve;
+
+/// How long a request's body may take to come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// All that the routes share.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    pipeline: Pipeline,
+    admission: Admission,
+    /// Where the first edge is: `Location` points there.
+    edge_url: String,
+    node: String,
+    shutdown: Shutdown,
+    /// Generations that go on after their answer.
+    generations: TaskTracker,
+}
+
+impl Listener {
+    /// A listener that hands logins to `pipeline`. `auth` and `login_keys` say who may send one,
+    /// `edge_url` (without a slash at its end) is where offers will be found, `node` is this origin's name.
+    #[must_use]
+    pub fn new(
+        pipeline: Pipeline,
+        auth: Auth,
+        login_keys: Option<headstart_protocol::keys::KeyRing>,
+        edge_url: String,
+        node: String,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                pipeline,
+                admission: Admission::new(auth, login_keys),
+                edge_url,
+                node,
+                shutdown,
+                generations: TaskTracker::new(),
+            }),
+        }
+    }
+
+    /// The routes.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/login", post(login::login))
+            .route("/offers", post(offers::offers))
+            .route("/healthz", get(healthz))
+            .fallback(async || Refusal::NotFound)
+            .method_not_allowed_fallback(async || Refusal::Method)
+            .layer(DefaultBodyLimit::max(MAX_LOGIN_BODY_BYTES))
+            .with_state(self.clone())
+    }
+
+    /// Waits until every login that was accepted has settled.
+    pub async fn settled(&self) {
+        self.inner.generations.close();
+        self.inner.generations.wait().await;
+    }
+}
+
+async fn healthz(State(listener): State<Listener>) -> (StatusCode, Json<Value>) {
+    let status = listener.inner.pipeline.status();
+    let body = json!({
+        "status": "ok",
+        "node": listener.inner.node,
+        "time": now_ms(),
+        "auth": listener.inner.admission.auth(),
+        "generating": status.running,
+        "queued": status.queued,
+    });
+    (StatusCode::OK, Json(body))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! The user's story, told as it happens.
+
+use std::{io::Write, sync::Mutex, time::Duration};
+
+use super::{Plan, attempt::Attempt, edge_client::Offer, way::Way};
+
+/// A moment of the story.
+#[derive(Debug)]
+pub enum Moment<'a> {
+    /// The user logs in.
+    LogsIn,
+    /// The ticket is there.
+    HasTicket,
+    /// The user does something else for a while.
+    Thinks(Duration),
+    /// The user asks for the offer.
+    Asks,
+    /// The offer is there.
+    HasOffer(&'a Offer),
+}
+
+/// Who is told what happens.
+pub trait Listener: Sync {
+    /// A way begins, for the `round`th time of the plan, counted from 1.
+    fn begins(&self, way: Way, round: u32, plan: &Plan);
+    /// Something happened, so long after the user logged in.
+    fn tells(&self, after: Duration, moment: Moment<'_>);
+    /// A way ended.
+    fn ended(&self, attempt: &Attempt);
+}
+
+/// Tells nobody.
+#[derive(Debug)]
+pub struct Silent;
+
+impl Listener for Silent {
+    fn begins(&self, _: Way, _: u32, _: &Plan) {}
+    fn tells(&self, _: Duration, _: Moment<'_>) {}
+    fn ended(&self, _: &Attempt) {}
+}
+
+/// Writes the story in lines of text.
+#[derive(Debug)]
+pub struct Teller<W> {
+    out: Mutex<W>,
+}
+
+impl<W: Write + Send> Teller<W> {
+    /// A teller that writes to `out`.
+    pub fn new(out: W) -> Self {
+        Self {
+            out: Mutex::new(out),
+        }
+    }
+
+    fn line(&self, text: &str) {
+        if let Ok(mut out) = self.out.lock() {
+            // A reader that has gone away, as `head` does, must not end the measurement.
+            let _ = writeln!(out, "{text}");
+        }
+    }
+}
+
+impl<W: Write + Send> Listener for Teller<W> {
+    fn begins(&self, way: Way, round: u32, plan: &Plan) {
+        let times = match plan.repeat {
+            1 => String::new(),
+            repeat => format!(" ({round} of {repeat})"),
+        };
+        let how = match way {
+            Way::Polling => format!(", asking every {} ms", plan.poll_every.as_millis()),
+            _ => String::new(),
+        };
+        self.line(&format!("\n{}{how}{times}", way.name()));
+    }
+
+    fn tells(&self, after: Duration, moment: Moment<'_>) {
+        let what = match moment {
+            Moment::LogsIn => "logs in".to_owned(),
+            Moment::HasTicket => "has a ticket; the page goes on".to_owned(),
+            Moment::Thinks(time) => format!("looks around for {} s", time.as_secs_f64()),
+            Moment::Asks => "asks for the offer".to_owned(),
+            Moment::HasOffer(offer) => {
+                let from = match &offer.served_from {
+                    Some(place) => format!(" from the edge's {place}"),
+                    None => String::new(),
+                };
+                format!("has the offer ({} bytes){from}", offer.body.len())
+            }
+        };
+        self.line(&format!("  {:>6} ms  {what}", after.as_millis()));
+    }
+
+    fn ended(&self, attempt: &Attempt) {
+        if let Err(error) = &attempt.result {
+            self.line(&format!("  no offer: {error}"));
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The `origin-publisher` binary: reads what it is told, and hands over to the library.
+
+mod cli;
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    origin_publisher::http_client::install_tls_provider();
+    let cli = Cli::parse();
+    commands::logging::start(cli.log_format);
+    let result = match cli.command {
+        Command::Serve(args) => commands::serve::run(&args),
+        Command::Login(args) => commands::block_on(commands::login::run(args)),
+        Command::Config(args) => commands::config::run(&args),
+        Command::Keys(args) => commands::keys::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The one way from a login to a durable settlement, for every intake: generate, then commit to the
+//! outbox. Whoever brought the login may let go of it only once this returns `Ok`.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use headstart_protocol::{
+    keys::KeyRing,
+    limits::MAX_OFFER_BYTES,
+    login::LoginData,
+    settlement::{Content, Outcome, Settlement},
+    stamps::{Point, Stamps},
+    ticket::{Ticket, TicketTimes},
+};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::{
+    generate::{
+        GenerateError,
+        pool::{Generated, Pool, PoolStatus},
+    },
+    outbox::{Committed, Entry, Outbox, OutboxError},
+};
+
+/// Why a login has not settled. It is still its bringer's to hand back or to bring again.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSettled {
+    /// The pool is full or closed; nothing was begun.
+    #[error(transparent)]
+    NotStarted(GenerateError),
+    /// The outbox did not take the settlement.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+}
+
+/// A login that is to settle.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The ticket to settle.
+    pub ticket: Ticket,
+    /// All that the generator gets to know.
+    pub login: LoginData,
+    /// When the login was taken, in ms since the Unix epoch.
+    pub login_at_ms: Option<u64>,
+    /// Longest time for the generation.
+    pub timeout: Duration,
+}
+
+/// Generates and commits. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    pool: Pool,
+    outbox: Outbox,
+    source: String,
+    keys: KeyRing,
+    times: TicketTimes,
+    timeout: Duration,
+    turns: Turns,
+}
+
+impl Pipeline {
+    /// A pipeline of `pool` and `outbox`. `source` is this origin's name in events, `keys` and `times`
+    /// are the rules of tickets, `timeout` is the longest time for one generation.
+    #[must_use]
+    pub fn new(
+        pool: Pool,
+        outbox: Outbox,
+        source: String,
+        keys: KeyRing,
+        times: TicketTimes,
+        timeout: Duration,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                pool,
+                outbox,
+                source,
+                keys,
+                times,
+                timeout,
+                turns: Turns::default(),
+            }),
+        }
+    }
+
+    /// Settles a ticket: with the offer, or with the reason why there is none. Durable once this
+    /// returns. A ticket that has settled here before is left as it is, and one that is being
+    /// settled is waited for.
+    ///
+    /// # Errors
+    /// [`NotSettled`]; the ticket is then as it was.
+    pub async fn settle(&self, job: Job) -> Result<(), NotSettled> {
+        let Inner { pool, outbox, .. } = &*self.inner;
+        let uuid = job.ticket.uuid();
+        let _turn = self.inner.turns.take(uuid).await;
+        if outbox.has_settled(&job.ticket).await? {
+            tracing::debug!(ticket = %uuid, "has settled before");
+            return Ok(());
+        }
+        let result = pool.submit(job.login, job.timeout).await;
+        let stamps = job
+            .login_at_ms
+            .map(|at| Stamps::default().with(Point::Login, at))
+            .unwrap_or_default();
+        let (stamps, outcome) = outcome(result, stamps)?;
+        let failed = match &outcome {
+            Outcome::Failed { reason } => Some(reason.clone()),
+            Outcome::Ready { .. } => None,
+        };
+        let settlement = Settlement {
+            event_id: Uuid::now_v7().to_string(),
+            source: self.inner.source.clone(),
+            stamps,
+            outcome,
+        };
+        let committed = self.commit(&job.ticket, settlement).await?;
+        match failed {
+            Some(reason) => tracing::warn!(ticket = %uuid, reason, ?committed, "settled as failed"),
+            None => tracing::info!(
+                ticket = %uuid,
+                generate_ms = stamps.between(Point::Started, Point::Generated),
+                ?committed,
+                "settled",
+            ),
+        }
+        Ok(())
+    }
+
+    /// Settles a ticket as failed without generating anything.
+    ///
+    /// # Errors
+    /// [`NotSettled::Outbox`]; the ticket is then as it was.
+    pub async fn fail(&self, ticket: &Ticket, reason: &str) -> Result<(), NotSettled> {
+        let settlement = Settlement {
+            event_id: Uuid::now_v7().to_string(),
+            source: self.inner.source.clone(),
+            stamps: Stamps::default(),
+            outcome: Outcome::Failed {
+                reason: reason.to_owned(),
+            },
+        };
+        tracing::warn!(ticket = %ticket.uuid(), reason, "settled as failed");
+        self.commit(ticket, settlement).await?;
+        Ok(())
+    }
+
+    /// Generates without a ticket: for whoever waits for the answer itself. Nothing is delivered, so
+    /// nothing goes through the outbox.
+    ///
+    /// # Errors
+    /// Whatever the pool answers.
+    pub async fn generate(&self, login: LoginData) -> Result<Generated, GenerateError> {
+        let generated = self.inner.pool.submit(login, self.inner.timeout).await?;
+        if generated.content.bytes.len() > MAX_OFFER_BYTES {
+            return Err(too_large());
+        }
+        Ok(generated)
+    }
+
+    async fn commit(&self, ticket: &Ticket, settlement: Settlement) -> Result<Committed, OutboxError> {
+        let entry = Entry {
+            expires_at_ms: ticket.expires_at_ms(self.inner.times),
+            ticket: ticket.clone(),
+            settlement,
+        };
+        self.inner.outbox.commit(entry).await
+    }
+
+    /// The outbox it commits to.
+    #[must_use]
+    pub fn outbox(&self) -> &Outbox {
+        &self.inner.outbox
+    }
+
+    /// The keys of tickets.
+    #[must_use]
+    pub fn keys(&self) -> &KeyRing {
+        &self.inner.keys
+    }
+
+    /// How long tickets live.
+    #[must_use]
+    pub fn times(&self) -> TicketTimes {
+        self.inner.times
+    }
+
+    /// This origin's name in events.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.inner.source
+    }
+
+    /// Longest time for one generation.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.inner.timeout
+    }
+
+    /// What the pool is doing now.
+    #[must_use]
+    pub fn status(&self) -> PoolStatus {
+        self.inner.pool.status()
+    }
+
+    /// Takes no more work: what waits in the queue comes back as not started, what runs is finished.
+    pub fn close(&self) {
+        self.inner.pool.close();
+    }
+}
+
+/// What a generation means for its ticket; an error where it means nothing, because none was begun.
+fn outcome(
+    result: Result<Generated, GenerateError>,
+    stamps: Stamps,
+) -> Result<(Stamps, Outcome), NotSettled> {
+    let failed = |error: &GenerateError| Outcome::Failed {
+        reason: error.to_string(),
+    };
+    match result {
+        Ok(generated) => {
+            let stamps = stamps
+                .with(Point::Started, generated.started_at)
+                .with(Point::Generated, generated.generated_at);
+            if generated.content.bytes.len() > MAX_OFFER_BYTES {
+                return Ok((stamps, failed(&too_large())));
+            }
+            let outcome = Outcome::Ready {
+                media_type: generated.content.media_type,
+                content: Content::Inline(generated.content.bytes),
+            };
+            Ok((stamps, outcome))
+        }
+        Err(error) if error.is_not_started() => Err(NotSettled::NotStarted(error)),
+        Err(error) => Ok((stamps, failed(&error))),
+    }
+}
+
+fn too_large() -> GenerateError {
+    GenerateError::Failed("the offer is too large".to_owned())
+}
+
+/// One at a time for each ticket: a login that is leased again while its first lease is still in work
+/// must not be generated twice.
+#[derive(Debug, Default)]
+struct Turns {
+    taken: Mutex<HashSet<Uuid>>,
+    given_back: Notify,
+}
+
+/// A turn; given back when dropped.
+struct Turn<'a> {
+    turns: &'a Turns,
+    uuid: Uuid,
+}
+
+impl Turns {
+    async fn take(&self, uuid: Uuid) -> Turn<'_> {
+        loop {
+            let given_back = self.given_back.notified();
+            tokio::pin!(given_back);
+            // Listens before it looks, so that no giving back is missed in between.
+            given_back.as_mut().enable();
+            if self.lock().insert(uuid) {
+                return Turn { turns: self, uuid };
+            }
+            given_back.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        // Nothing under this lock can leave the set half changed.
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.turns.lock().remove(&self.uuid);
+        self.turns.given_back.notify_waiters();
+    }
+}

@@ -1,0 +1,208 @@
+//! Wires the parts together, and ends them in order: take nothing new, finish what is held, deliver
+//! what is quickly delivered, stop.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, time::Instant};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    clock::now_ms,
+    config::{Config, GenerateConfig, Secrets},
+    deliver::{self, Delivery},
+    generate::{
+        pool::{Pool, PoolSize},
+        retail::{
+            RetailGenerator,
+            history::{HistoryError, PurchaseHistory},
+        },
+    },
+    http_client,
+    intake::{
+        link::{self, Links},
+        listener::{self, Listener},
+        unfinished,
+    },
+    outbox::{Outbox, OutboxError},
+    pipeline::Pipeline,
+    shutdown::Shutdown,
+};
+
+/// The purchase history that comes with the program.
+const SAMPLE: &[u8] = include_bytes!("../data/sample-retail.csv");
+
+/// How long a shutdown waits for deliveries, at most; what is not delivered by then stays in the
+/// outbox. Long enough for one more flush to KV, which comes at most a second after the one before.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why the origin cannot start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// There is nobody to serve.
+    #[error("no edge is configured: add [[edges]] to the file, or give --edge-url")]
+    NoEdge,
+    /// The purchase history cannot be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The threads of the pool cannot be had.
+    #[error("the generator's threads: {0}")]
+    Pool(std::io::Error),
+    /// The outbox cannot be opened or failed.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+    /// The HTTP client cannot be built.
+    #[error("the HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The address cannot be listened on.
+    #[error("listening on {addr}: {reason}")]
+    Listen {
+        /// The address.
+        addr: std::net::SocketAddr,
+        /// What the system said.
+        reason: std::io::Error,
+    },
+}
+
+/// Runs the origin until `stop` is done, and then at most the configured grace longer.
+///
+/// # Errors
+/// [`ServeError`], when it cannot start.
+pub async fn serve(
+    config: &Config,
+    secrets: &Secrets,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let first_edge = config.edges.first().ok_or(ServeError::NoEdge)?;
+    let client = http_client::build()?;
+    let outbox = Outbox::open(&config.outbox.path, deliver::ways(config))?;
+    let socket = match config.listen.addr {
+        Some(addr) => Some(
+            TcpListener::bind(addr)
+                .await
+                .map_err(|reason| ServeError::Listen { addr, reason })?,
+        ),
+        None => None,
+    };
+    let pool = start_pool(config.generate.clone()).await?;
+    let size = config.generate.threads() + config.generate.queue;
+    let shutdown = Shutdown::default();
+    let pipeline = Pipeline::new(
+        pool,
+        outbox.clone(),
+        config.origin.source(),
+        secrets.ticket.value.clone(),
+        config.tickets.times(),
+        config.generate.timeout(),
+    );
+
+    let delivery = Delivery::start(config, secrets, &client, &outbox, &shutdown);
+    let intake = TaskTracker::new();
+    for (edge, edge_secrets) in config.edges.iter().zip(&secrets.edges) {
+        intake.spawn(link::keep(Links {
+            edge: edge.clone(),
+            key: edge_secrets.key.value.current().clone(),
+            origin: config.origin.name.clone(),
+            capacity: size.div_ceil(config.edges.len()),
+            pipeline: pipeline.clone(),
+            shutdown: shutdown.clone(),
+        }));
+    }
+    if let Some(socket) = socket {
+        let listener = Listener::new(
+            pipeline.clone(),
+            config.listen.auth,
+            secrets.login.as_ref().map(|found| found.value.clone()),
+            first_edge.at(""),
+            config.origin.name.clone(),
+            shutdown.clone(),
+        );
+        announce(config, &socket);
+        intake.spawn(listen(listener, socket));
+    }
+    let (early, early_shutdown) = (pipeline.clone(), shutdown.clone());
+    intake.spawn(async move {
+        if let Err(error) = unfinished::finish(&early, &early_shutdown).await {
+            tracing::error!(%error, "the journal cannot be read");
+        }
+    });
+    intake.close();
+    tracing::info!(origin = config.origin.name, edges = config.edges.len(), "ready");
+
+    stop.await;
+    end(config.origin.grace(), &shutdown, &pipeline, &intake, &delivery).await;
+    Ok(())
+}
+
+async fn end(
+    grace: Duration,
+    shutdown: &Shutdown,
+    pipeline: &Pipeline,
+    intake: &TaskTracker,
+    delivery: &Delivery,
+) {
+    let deadline = Instant::now() + grace;
+    tracing::info!(grace_s = grace.as_secs(), "going: nothing new is taken");
+    shutdown.drain();
+    if tokio::time::timeout_at(deadline, intake.wait()).await.is_err() {
+        tracing::warn!("the grace is over: what is not finished is handed back");
+    }
+    pipeline.close();
+    let patience = FLUSH_PATIENCE.min(deadline.saturating_duration_since(Instant::now()));
+    match delivery.flush(patience).await {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!("some offers are not delivered yet; they stay in the outbox"),
+        Err(error) => tracing::error!(%error, "the outbox"),
+    }
+    shutdown.end();
+    intake.wait().await;
+    delivery.ended().await;
+    for lane in delivery.counts() {
+        tracing::info!(
+            edge = lane.edge,
+            way = lane.way,
+            delivered = lane.counts.delivered,
+            retried = lane.counts.retried,
+            refused = lane.counts.refused,
+            "gone"
+        );
+    }
+}
+
+fn announce(config: &Config, socket: &TcpListener) {
+    // The port that was given, where 0 was asked for.
+    let addr = socket.local_addr().map_or_else(|_| String::new(), |addr| addr.to_string());
+    tracing::info!(addr, auth = ?config.listen.auth, "listening");
+    if config.listen.auth == crate::config::Auth::Open {
+        tracing::warn!("anyone who reaches the listener may log in as anyone (listen.auth = open)");
+    }
+}
+
+async fn listen(listener: Listener, socket: TcpListener) {
+    if let Err(error) = listener::serve(listener.clone(), socket).await {
+        tracing::error!(%error, "the listener ended");
+    }
+    listener.settled().await;
+}
+
+/// Reads the history and learns from it, away from the async threads.
+async fn start_pool(config: GenerateConfig) -> Result<Pool, ServeError> {
+    let size = PoolSize {
+        threads: config.threads(),
+        queue: config.queue,
+    };
+    let generator = tokio::task::spawn_blocking(move || {
+        let history = history(config.history)?;
+        tracing::info!(history = %history.report, "learned");
+        Ok::<_, ServeError>(RetailGenerator::new(&history, config.effort))
+    })
+    .await
+    .map_err(|panic| ServeError::Pool(std::io::Error::other(panic)))??;
+    Pool::start(Arc::new(generator), size, Arc::new(now_ms)).map_err(ServeError::Pool)
+}
+
+fn history(path: Option<PathBuf>) -> Result<PurchaseHistory, HistoryError> {
+    match path {
+        Some(path) => PurchaseHistory::open(&path),
+        None => PurchaseHistory::read(SAMPLE),
+    }
+}

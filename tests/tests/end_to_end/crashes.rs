@@ -1,0 +1,186 @@
+//! Nothing is lost and nothing delivered twice to a waiting client, whatever is killed and started
+//! again.
+
+use futures_util::future::join_all;
+use headstart_protocol::stamps::{Point, Stamps};
+use headstart_tests::{
+    client::{offer_path, settled_by},
+    edge::Edge,
+    edge_config::EdgeConfig,
+    events::ready,
+    gate::{Gate, Mode},
+    keys::{fresh_ticket, now_ms},
+    kv::Kv,
+    origin::{Origin, OriginConfig},
+};
+use serde_json::json;
+
+const CUSTOMER: &str = "17850";
+
+/// An effort that takes some seconds.
+const SLOW: i64 = 400;
+
+async fn edge_and_gate(mode: Mode) -> (Edge, Gate) {
+    let edge = Edge::start(EdgeConfig::default()).await;
+    let gate = Gate::before(edge.address(), mode).await;
+    (edge, gate)
+}
+
+#[tokio::test]
+async fn an_origin_killed_while_it_generates_begins_again() {
+    let (edge, gate) = edge_and_gate(Mode::Open).await;
+    let config = OriginConfig::new("one").edge_through(&edge, &gate.url());
+    let mut origin = Origin::start(config.set("generate.effort", SLOW));
+    let client = edge.client();
+    let ticket = client.login(CUSTOMER).await;
+    let (stream, ws) = (client.events(&ticket).await, client.ws(&ticket).await);
+    gate.leased(1).await;
+    origin.kill();
+    let killed_at = now_ms();
+    origin.start_again();
+    let told = stream.only().await;
+    assert_eq!(told.name, "offer");
+    let begun_at = Stamps::of_event(&told.event).get(Point::Started);
+    assert!(
+        begun_at > Some(killed_at),
+        "the kill came before the end of generation"
+    );
+    assert_eq!(ws.only().await.id, told.id);
+    let _ = Kv::of(&edge).await_offer(&ticket).await;
+}
+
+#[tokio::test]
+async fn an_origin_killed_before_it_could_deliver_delivers_what_it_had_generated() {
+    let (edge, gate) = edge_and_gate(Mode::Shut).await;
+    let config = OriginConfig::new("one").edge_through(&edge, &gate.url());
+    let mut origin = Origin::start(config);
+    let client = edge.client();
+    let ticket = client.login(CUSTOMER).await;
+    let stream = client.events(&ticket).await;
+    gate.tried(1).await;
+    origin.kill();
+    let killed_at = now_ms();
+    assert_eq!(client.offer(&ticket).await.status, 202);
+    gate.set(Mode::Open);
+    origin.start_again();
+    let told = stream.only().await;
+    assert_eq!(told.name, "offer");
+    let generated_at = Stamps::of_event(&told.event).get(Point::Generated);
+    assert!(
+        generated_at.unwrap() <= killed_at,
+        "it was not generated again"
+    );
+    let _ = Kv::of(&edge).await_offer(&ticket).await;
+}
+
+#[tokio::test]
+async fn an_origin_killed_before_it_heard_of_its_delivery_delivers_to_nobody_twice() {
+    let (edge, gate) = edge_and_gate(Mode::Deaf).await;
+    let config = OriginConfig::new("one").edge_through(&edge, &gate.url());
+    let mut origin = Origin::start(config);
+    let client = edge.client();
+    let ticket = client.login(CUSTOMER).await;
+    let (stream, ws) = (client.events(&ticket).await, client.ws(&ticket).await);
+    let told = stream.only().await;
+    assert_eq!(ws.only().await.id, told.id);
+    origin.kill();
+    gate.set(Mode::Open);
+    let tries = gate.tries();
+    origin.start_again();
+    gate.tried(tries + 1).await;
+    origin.logged("delivered", 1).await;
+    let path = format!("{}/events", offer_path(&ticket));
+    let call = client.get(&path).header("last-event-id", &told.id);
+    assert_eq!(call.send().await.status, 204);
+    let answer = client.offer(&ticket).await.expect_status(200);
+    assert_eq!(answer.header("headstart-event-id"), told.id);
+    assert_eq!(
+        answer.stamps().get(Point::Received),
+        Stamps::of_event(&told.event).get(Point::Received),
+        "the second delivery changed nothing"
+    );
+}
+
+#[tokio::test]
+async fn an_origin_killed_again_and_again_loses_no_login() {
+    let (edge, gate) = edge_and_gate(Mode::Open).await;
+    let config = OriginConfig::new("one").edge_through(&edge, &gate.url());
+    let mut origin = Origin::start(config.set("generate.effort", SLOW / 10));
+    let client = edge.client();
+    let waiting = join_all((0..12).map(|n| {
+        let client = client.clone();
+        async move {
+            let ticket = client.login(&format!("user-{n}")).await;
+            client.events(&ticket).await
+        }
+    }))
+    .await;
+    // Twice: a login whose lease is lost three times is given up, so that none can kill every origin.
+    for count in [1, 13] {
+        gate.leased(count).await;
+        origin.kill();
+        origin.start_again();
+    }
+    for stream in waiting {
+        let told = stream.only().await;
+        assert_eq!(told.name, "offer", "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_taken_by_an_edge_that_was_killed_is_generated_when_it_is_back() {
+    let mut edge = Edge::start(EdgeConfig::default()).await;
+    let client = edge.client();
+    let tickets = [client.login("17850").await, client.login("13047").await];
+    let mut stream = client.events(&tickets[0]).await;
+    edge.kill().await;
+    assert_eq!(stream.next().await, None, "the stream broke");
+    edge.start_again().await;
+    let stream = client.events(&tickets[0]).await;
+    let _origin = Origin::start(OriginConfig::new("one").edge(&edge));
+    let told = stream.only().await;
+    assert_eq!(
+        (told.name.as_str(), settled_by(&told.event)),
+        ("offer", "one")
+    );
+    let _ = client
+        .offer_within(&tickets[1], 50)
+        .await
+        .expect_status(200);
+}
+
+#[tokio::test]
+async fn an_offer_that_an_edge_has_taken_survives_its_death() {
+    let mut edge = Edge::start(EdgeConfig::default()).await;
+    let (client, ticket) = (edge.client(), fresh_ticket());
+    let event = ready(&ticket, &json!({ "kept": true }));
+    client.settle(&event).await;
+    edge.kill().await;
+    edge.start_again().await;
+    let answer = client.offer(&ticket).await.expect_status(200);
+    assert_eq!(answer.json(), json!({ "kept": true }));
+    assert_eq!(answer.header("headstart-event-id"), event.id);
+    let told = client.events(&ticket).await.only().await;
+    assert_eq!(told.id, event.id);
+}
+
+#[tokio::test]
+async fn an_origin_finds_its_edge_again_and_delivers_what_was_generated_meanwhile() {
+    let (mut edge, gate) = edge_and_gate(Mode::Open).await;
+    let config = OriginConfig::new("one").edge_through(&edge, &gate.url());
+    let origin = Origin::start(config.set("generate.effort", SLOW));
+    let client = edge.client();
+    let ticket = client.login(CUSTOMER).await;
+    gate.leased(1).await;
+    edge.kill().await;
+    let died_at = now_ms();
+    origin.logged("settled", 1).await;
+    edge.start_again().await;
+    let told = client.events(&ticket).await.only().await;
+    assert_eq!(told.name, "offer");
+    let received_at = Stamps::of_event(&told.event).get(Point::Received);
+    assert!(received_at > Some(died_at));
+    let _ = Kv::of(&edge).await_offer(&ticket).await;
+    let next = client.login(CUSTOMER).await;
+    assert_eq!(client.events(&next).await.only().await.name, "offer");
+}

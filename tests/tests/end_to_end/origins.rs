@@ -1,0 +1,286 @@
+//! Origins scale out by starting more of them, and any of them may go at any time.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use futures_util::future::join_all;
+use headstart_protocol::{
+    link::{FromEdge, FromOrigin},
+    ticket::Ticket,
+};
+use headstart_tests::{
+    client::{Client, settled_by},
+    edge::Edge,
+    edge_config::EdgeConfig,
+    events::ready,
+    fake_origin::Link,
+    gate::{Gate, Mode},
+    kv::Kv,
+    origin::{Origin, OriginConfig},
+    sse::Sse,
+    ws::Heard,
+};
+use serde_json::json;
+
+/// An effort that keeps an origin busy for longer than any of these tests takes.
+const ENDLESS: i64 = 1_000_000;
+
+/// An effort that takes some seconds.
+const SLOW: i64 = 400;
+
+/// How long a lease lasts where its end is awaited, in seconds.
+const LEASE_SECONDS: u32 = 3;
+
+/// Longest generation, in milliseconds, where it must not run out of time.
+const NO_TIMEOUT_MS: i64 = 600_000;
+
+/// An origin that does not finish anything.
+fn busy(name: &str) -> OriginConfig {
+    OriginConfig::new(name)
+        .set("generate.effort", ENDLESS)
+        .set("generate.timeout_ms", NO_TIMEOUT_MS)
+}
+
+async fn log_in(client: &Client, count: usize) -> Vec<(Ticket, Sse)> {
+    join_all((0..count).map(|n| async move {
+        let ticket = client.login(&format!("user-{n}")).await;
+        let stream = client.events(&ticket).await;
+        (ticket, stream)
+    }))
+    .await
+}
+
+/// How many of these offers came from which origin. Fails where one failed or came twice.
+async fn settled(waiting: Vec<(Ticket, Sse)>) -> BTreeMap<String, usize> {
+    let told = join_all(waiting.into_iter().map(|(_, stream)| stream.only())).await;
+    let mut by_origin = BTreeMap::new();
+    for told in &told {
+        assert_eq!(told.name, "offer", "{told:?}");
+        *by_origin
+            .entry(settled_by(&told.event).to_owned())
+            .or_default() += 1;
+    }
+    by_origin
+}
+
+#[tokio::test]
+async fn two_origins_share_the_logins_of_an_edge() {
+    let edge = Edge::start(EdgeConfig::default().var("LOGIN_DESKS", 2)).await;
+    let one = Origin::start(OriginConfig::new("one").edge(&edge));
+    let two = Origin::start(OriginConfig::new("two").edge(&edge));
+    one.logged("linked", 2).await;
+    two.logged("linked", 2).await;
+    let by_origin = settled(log_in(&edge.client(), 24).await).await;
+    assert_eq!(by_origin.values().sum::<usize>(), 24);
+    assert!(
+        by_origin["one"] >= 4 && by_origin["two"] >= 4,
+        "{by_origin:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_origin_that_dies_hands_its_leases_on() {
+    let edge = Edge::start(EdgeConfig::default()).await;
+    let gate = Gate::before(edge.address(), Mode::Open).await;
+    let mut one = Origin::start(busy("one").edge_through(&edge, &gate.url()));
+    let waiting = log_in(&edge.client(), 4).await;
+    gate.leased(4).await;
+    let _two = Origin::start(OriginConfig::new("two").edge(&edge));
+    one.kill();
+    assert_eq!(
+        settled(waiting).await,
+        BTreeMap::from([("two".to_owned(), 4)])
+    );
+}
+
+#[tokio::test]
+async fn an_origin_that_hangs_loses_its_leases_and_what_it_delivers_late_changes_nothing() {
+    let edge = Edge::start(EdgeConfig::default().var("LEASE_SECONDS", LEASE_SECONDS)).await;
+    let gate = Gate::before(edge.address(), Mode::Open).await;
+    let one = OriginConfig::new("one").edge_through(&edge, &gate.url());
+    let one = Origin::start(one.set("generate.effort", SLOW));
+    one.logged("linked", 1).await;
+    let client = edge.client();
+    let ticket = client.login("17850").await;
+    let stream = client.events(&ticket).await;
+    gate.leased(1).await;
+    one.freeze();
+    let _two = Origin::start(OriginConfig::new("two").edge(&edge));
+    let told = stream.only().await;
+    assert_eq!(settled_by(&told.event), "two");
+
+    one.thaw();
+    one.logged("settled", 1).await;
+    gate.tried(1).await;
+    let answer = client.offer(&ticket).await.expect_status(200);
+    assert_eq!(answer.header("headstart-event-id"), told.id);
+}
+
+#[tokio::test]
+async fn an_origin_that_is_asked_to_end_finishes_what_it_holds() {
+    let edge = Edge::start(EdgeConfig::default()).await;
+    let gate = Gate::before(edge.address(), Mode::Open).await;
+    let one = OriginConfig::new("one")
+        .edge_through(&edge, &gate.url())
+        .set("generate.effort", SLOW)
+        .set("origin.grace_seconds", 50);
+    let mut one = Origin::start(one);
+    let waiting = log_in(&edge.client(), 2).await;
+    let tickets: Vec<_> = waiting.iter().map(|(ticket, _)| ticket.clone()).collect();
+    gate.leased(2).await;
+    let status = tokio::task::spawn_blocking(move || one.stop())
+        .await
+        .unwrap();
+    assert!(status.success(), "{status}");
+    assert_eq!(
+        settled(waiting).await,
+        BTreeMap::from([("one".to_owned(), 2)])
+    );
+    for ticket in tickets {
+        assert!(
+            Kv::of(&edge).offer(&ticket).await.is_some(),
+            "delivered to KV as well"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_origin_that_is_asked_to_end_hands_back_what_it_cannot_finish() {
+    let edge = Edge::start(EdgeConfig::default().var("LEASE_SECONDS", 600)).await;
+    let gate = Gate::before(edge.address(), Mode::Open).await;
+    let one = busy("one").edge_through(&edge, &gate.url());
+    let mut one = Origin::start(one.set("origin.grace_seconds", 1));
+    let waiting = log_in(&edge.client(), 4).await;
+    gate.leased(4).await;
+    let two = Origin::start(OriginConfig::new("two").edge(&edge));
+    two.logged("linked", 1).await;
+    let begun = Instant::now();
+    let status = tokio::task::spawn_blocking(move || one.stop())
+        .await
+        .unwrap();
+    assert!(status.success(), "{status}");
+    assert_eq!(
+        settled(waiting).await,
+        BTreeMap::from([("two".to_owned(), 4)])
+    );
+    assert!(
+        begun.elapsed().as_secs() < 60,
+        "long before the leases ended"
+    );
+}
+
+#[tokio::test]
+async fn an_offer_reaches_every_edge_that_its_origin_serves() {
+    let (here, there) = tokio::join!(
+        Edge::start(EdgeConfig::default()),
+        Edge::start(EdgeConfig::default())
+    );
+    let _origin = Origin::start(OriginConfig::new("one").edge(&here).edge(&there));
+    let ticket = here.client().login("17850").await;
+    let elsewhere = there.client().events(&ticket).await.only().await;
+    assert_eq!(elsewhere.name, "offer");
+    let offer = here
+        .client()
+        .offer_within(&ticket, 50)
+        .await
+        .expect_status(200);
+    assert_eq!(elsewhere.event.data.unwrap().as_bytes(), offer.body);
+    for edge in [&here, &there] {
+        assert_eq!(Kv::of(edge).await_offer(&ticket).await, offer.body);
+    }
+    let back = there.client().login("17850").await;
+    let told = there.client().events(&back).await.only().await;
+    assert_eq!(told.name, "offer");
+}
+
+#[tokio::test]
+async fn a_login_is_leased_again_only_when_its_lease_was_lost_or_handed_back() {
+    let edge = Edge::start(EdgeConfig::default().var("LEASE_SECONDS", LEASE_SECONDS)).await;
+    let client = edge.client();
+    let ticket = client.login("17850").await;
+    let mut one = Link::open(&client, 1).await;
+    let first = one.lease().await;
+    assert_eq!(first.login.subject.as_deref(), Some(ticket.as_str()));
+    let mut two = Link::open(&client, 1).await;
+    // The first origin says nothing: its lease ends.
+    let second = two.lease().await;
+    assert_eq!(second.login, first.login);
+    assert_ne!(second.name, first.name);
+    two.release(&second).await;
+    let third = tokio::select! {
+        lease = one.lease() => lease,
+        lease = two.lease() => lease,
+    };
+    assert_eq!(third.login, first.login);
+    // Whoever did it, it is done.
+    client.settle(&ready(&ticket, &json!("done"))).await;
+    one.ack(&third).await;
+    let next = client.login("17851").await;
+    let fourth = tokio::select! {
+        lease = one.lease() => lease,
+        lease = two.lease() => lease,
+    };
+    assert_eq!(fourth.login.subject.as_deref(), Some(next.as_str()));
+}
+
+#[tokio::test]
+async fn no_origin_gets_more_than_it_has_room_for_and_none_once_it_drains() {
+    let edge = Edge::start(EdgeConfig::default()).await;
+    let client = edge.client();
+    let mut one = Link::open(&client, 2).await;
+    let tickets = join_all((0..3).map(|n| {
+        let client = client.clone();
+        async move { client.login(&format!("user-{n}")).await }
+    }))
+    .await;
+    let (first, second) = (one.lease().await, one.lease().await);
+    // With room for two it gets the third only once one is done.
+    one.ack(&first).await;
+    let third = one.lease().await;
+    let mut leased: Vec<_> = [&first, &second, &third]
+        .map(|lease| lease.login.subject.clone().unwrap())
+        .into();
+    let mut expected: Vec<_> = tickets
+        .iter()
+        .map(|ticket| ticket.as_str().to_owned())
+        .collect();
+    leased.sort();
+    expected.sort();
+    assert_eq!(leased, expected);
+
+    one.say(&FromOrigin::Drain {}).await;
+    one.ack(&second).await;
+    let late = client.login("late").await;
+    let mut two = Link::open(&client, 1).await;
+    assert_eq!(
+        two.lease().await.login.subject.as_deref(),
+        Some(late.as_str())
+    );
+}
+
+#[tokio::test]
+async fn a_message_that_is_not_of_the_link_closes_it_and_harms_no_login() {
+    let edge = Edge::start(EdgeConfig::default()).await;
+    let client = edge.client();
+    let ticket = client.login("17850").await;
+    for (message, code) in [
+        ("{".to_owned(), 1007),
+        (r#"{"welcome":{}}"#.to_owned(), 1007),
+        ("x".repeat(100_000), 1009),
+    ] {
+        let mut link = Link::open(&client, 1).await.into_ws();
+        link.say(message).await;
+        let heard = loop {
+            match link.hear().await {
+                Heard::Text(text) => drop(serde_json::from_str::<FromEdge>(&text).unwrap()),
+                other => break other,
+            }
+        };
+        assert_eq!(heard, Heard::Closed(code));
+    }
+    let _origin = Origin::start(OriginConfig::new("one").edge(&edge));
+    let told = client.events(&ticket).await.only().await;
+    assert_eq!(
+        (told.name.as_str(), settled_by(&told.event)),
+        ("offer", "one")
+    );
+}
