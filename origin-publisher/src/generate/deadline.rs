@@ -61,13 +61,13 @@ mod tests {
     #[test]
     fn a_deadline_passes_when_its_time_has_come() {
         assert!(Deadline::after(Duration::ZERO).has_passed());
-        assert!(!Deadline::after(Duration::from_secs(3600)).has_passed());
+        assert!(!Deadline::after(Duration::from_hours(1)).has_passed());
         assert!(!Deadline::after(Duration::MAX).has_passed());
     }
 
     #[test]
     fn cancelling_one_clone_ends_all() {
-        let deadline = Deadline::after(Duration::from_secs(3600));
+        let deadline = Deadline::after(Duration::from_hours(1));
         let clone = deadline.clone();
         assert_eq!(clone.check(), Ok(()));
         deadline.cancel();

@@ -40,6 +40,7 @@ pub struct Discount {
 }
 
 /// Applies the rule to one price.
+#[must_use]
 pub fn discount(price_pence: u32, buyer: Buyer) -> Discount {
     let mut percent = BASE;
     let mut reasons = vec![format!("{BASE} % for logging in")];

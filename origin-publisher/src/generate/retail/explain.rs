@@ -47,8 +47,7 @@ impl<'a> Teller<'a> {
     /// Why this product is offered.
     pub fn reason(&mut self, scored: &Scored) -> (ReasonKind, String) {
         let product = scored.product;
-        let bought = self.profile.purchase(product);
-        if let Some(purchase) = bought.filter(|bought| bought.orders > 1) {
+        if let Some(purchase) = self.profile.purchase(product) {
             return (ReasonKind::Reorder, reorder(purchase));
         }
         // What weighs most speaks first; the others stand in when it has too little to show.
@@ -149,8 +148,7 @@ type Witness<'a> = fn(&mut Teller<'a>, usize) -> Option<(ReasonKind, String)>;
 
 fn reorder(purchase: &Purchase) -> String {
     format!(
-        "You have ordered this {} times, last on {}.",
-        purchase.orders,
+        "You liked this before, and bought it last on {}.",
         wording::day(purchase.last)
     )
 }

@@ -334,3 +334,84 @@ fn median(mut values: Vec<u32>) -> Option<u32> {
     let middle = values.len().checked_sub(1)? / 2;
     values.get(middle).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generate::retail::history::PurchaseHistory;
+
+    fn learn(rows: &str) -> Model {
+        let csv = format!(
+            "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n{rows}"
+        );
+        Model::learn(&PurchaseHistory::read(csv.as_bytes()).unwrap().lines)
+    }
+
+    #[test]
+    fn a_product_has_its_most_common_description_and_its_median_price() {
+        let model = learn(
+            "1,40101,OAK CLOCK,1,3/1/2025 9:00,2.00,31001,France\n\
+             2,40101,damaged,1,3/2/2025 9:00,9.00,31002,France\n\
+             3,40101,OAK CLOCK,1,3/3/2025 9:00,3.00,31003,France\n\
+             4,40101,,1,3/4/2025 9:00,3.00,31003,France\n\
+             5,40101,,1,3/5/2025 9:00,3.00,31003,France\n\
+             6,40101,,1,3/5/2025 9:00,3.00,31003,France\n",
+        );
+        let product = &model.products[0];
+        assert_eq!(product.description, "Oak Clock");
+        assert_eq!(product.price_pence, 300);
+        assert_eq!(product.last_sold, model.last_day);
+    }
+
+    #[test]
+    fn what_came_back_in_full_is_not_kept() {
+        let model = learn(
+            "1,40101,CLOCK,2,3/1/2025 9:00,2.00,31001,France\n\
+             1,40102,VASE,2,3/1/2025 9:00,2.00,31001,France\n\
+             C2,40101,CLOCK,-2,3/2/2025 9:00,2.00,31001,France\n\
+             C3,40102,VASE,-1,3/2/2025 9:00,2.00,31001,France\n",
+        );
+        let [clock, vase] = model.shoppers[0].purchases.as_slice() else {
+            panic!("two purchases");
+        };
+        assert!(!clock.is_kept() && clock.returned);
+        assert!(vase.is_kept() && vase.returned);
+        assert_eq!(model.bought.row(0), [1]);
+        assert_eq!(model.shoppers[0].orders, 1);
+    }
+
+    #[test]
+    fn known_customers_come_first_and_each_order_without_one_is_a_shopper() {
+        let model = learn(
+            "1,40101,CLOCK,1,3/1/2025 9:00,2.00,,France\n\
+             2,40101,CLOCK,1,3/1/2025 9:00,2.00,31002,EIRE\n\
+             3,40101,CLOCK,1,3/1/2025 9:00,2.00,,France\n\
+             4,40101,CLOCK,1,3/1/2025 9:00,2.00,31001,Unspecified\n",
+        );
+        assert_eq!((model.known, model.shoppers.len()), (2, 4));
+        assert_eq!(model.customer("31002"), Some(1));
+        assert_eq!(model.customer(""), None);
+        assert_eq!(model.countries, ["France", "Ireland"]);
+        assert_eq!(model.shoppers[0].country, None);
+        assert_eq!(model.shoppers_in(model.country("France")), 2);
+        assert_eq!(model.shoppers_in(None), 4);
+    }
+
+    #[test]
+    fn a_till_roll_sells_but_does_not_tell_what_sells_together() {
+        let roll: Vec<String> = (40_000..=40_000 + MAX_BASKET_PRODUCTS)
+            .map(|code| format!("1,{code},CLOCK {code},1,3/1/2025 9:00,2.00,,France"))
+            .collect();
+        let model = learn(&roll.join("\n"));
+        assert_eq!(model.bought.column(0).len(), 1);
+        assert!(model.ordered.column(0).is_empty());
+    }
+
+    #[test]
+    fn of_equally_common_values_the_first_wins() {
+        assert_eq!(most_common([3, 1, 3, 1, 2].into_iter()), Some(1));
+        assert_eq!(most_common(std::iter::empty::<u8>()), None);
+        assert_eq!(median(vec![5, 1, 3, 9]), Some(3));
+        assert_eq!(median(Vec::new()), None);
+    }
+}

@@ -68,7 +68,7 @@ pub enum ReasonKind {
     Country,
     /// Popular everywhere.
     Popular,
-    /// The user buys it again and again.
+    /// The user has it already, and there is nothing new to offer.
     Reorder,
     /// It reaches the user over several steps, or by price.
     Match,

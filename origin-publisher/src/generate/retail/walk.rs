@@ -1,6 +1,6 @@
 //! A random walk with restart: from the user's products to the shoppers who have them, to
-//! those shoppers' other products, and on. It reaches products that no direct neighbour
-//! bought, which matters most when a customer has bought little.
+//! those shoppers' other products, and on. It reaches products that no direct neighbour bought.
+//! Most of the time of a round is spent here.
 
 use super::{model::Model, profile::Profile, weights::Weights};
 
