@@ -59,6 +59,12 @@ impl Client {
         }
     }
 
+    /// The URL of what it talks to, without a slash at the end.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// A call that is not sent yet.
     #[must_use]
     pub fn call(&self, method: Method, path: &str) -> Call<'_> {

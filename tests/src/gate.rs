@@ -1,20 +1,16 @@
 //! A gate between an origin and its edge: a TCP proxy that lets the link through always, and
-//! deliveries only while it is open. It counts both, so that a test knows when the origin is in the
-//! middle of something.
+//! deliveries only while it is open. It counts them, so that a test knows when one is tried.
 
 use std::net::SocketAddr;
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink},
+    io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional, sink},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
 
 use crate::wait::within;
-
-/// How a lease begins on the link. What a server sends over a WebSocket is not masked.
-const LEASE: &[u8] = br#"{"lease":{"#;
 
 /// What happens to deliveries: to every connection but the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,15 +27,9 @@ pub enum Mode {
 #[derive(Debug)]
 pub struct Gate {
     address: SocketAddr,
-    counts: Counts,
     mode: watch::Sender<Mode>,
-    server: JoinHandle<()>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Counts {
-    leases: watch::Sender<u32>,
     deliveries: watch::Sender<u32>,
+    server: JoinHandle<()>,
 }
 
 impl Gate {
@@ -47,13 +37,13 @@ impl Gate {
     pub async fn before(target: SocketAddr, mode: Mode) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it listens");
-        let counts = Counts::default();
+        let deliveries = watch::Sender::new(0);
         let (mode, watch) = watch::channel(mode);
-        let server = tokio::spawn(serve(listener, target, watch, counts.clone()));
+        let server = tokio::spawn(serve(listener, target, watch, deliveries.clone()));
         Self {
             address,
-            counts,
             mode,
+            deliveries,
             server,
         }
     }
@@ -69,20 +59,18 @@ impl Gate {
         self.mode.send_replace(mode);
     }
 
-    /// Waits until that many logins have been leased through it in all.
-    pub async fn leased(&self, count: u32) {
-        reached("leases", &self.counts.leases, count).await;
-    }
-
     /// How many connections for deliveries have been opened in all.
     #[must_use]
     pub fn tries(&self) -> u32 {
-        *self.counts.deliveries.borrow()
+        *self.deliveries.borrow()
     }
 
     /// Waits until that many connections for deliveries have been opened in all.
     pub async fn tried(&self, count: u32) {
-        reached("tries of delivery", &self.counts.deliveries, count).await;
+        let mut deliveries = self.deliveries.subscribe();
+        let what = format!("{count} tries of delivery");
+        let reached = within(&what, deliveries.wait_for(|now| *now >= count)).await;
+        reached.expect("the gate stands");
     }
 }
 
@@ -92,23 +80,16 @@ impl Drop for Gate {
     }
 }
 
-async fn reached(what: &str, counter: &watch::Sender<u32>, count: u32) {
-    let mut counter = counter.subscribe();
-    let what = format!("{count} {what} at the gate");
-    let reached = within(&what, counter.wait_for(|now| *now >= count)).await;
-    reached.expect("the gate stands");
-}
-
 async fn serve(
     listener: TcpListener,
     target: SocketAddr,
     mode: watch::Receiver<Mode>,
-    counts: Counts,
+    deliveries: watch::Sender<u32>,
 ) {
     // Dropping the set with this task ends every connection.
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        connections.spawn(pass(client, target, mode.clone(), counts.clone()));
+        connections.spawn(pass(client, target, mode.clone(), deliveries.clone()));
     }
 }
 
@@ -117,7 +98,7 @@ async fn pass(
     mut client: TcpStream,
     target: SocketAddr,
     mut mode: watch::Receiver<Mode>,
-    counts: Counts,
+    deliveries: watch::Sender<u32>,
 ) {
     let mut head = vec![0; 8192];
     let Ok(read @ 1..) = client.read(&mut head).await else {
@@ -127,7 +108,7 @@ async fn pass(
     let is_link = head.starts_with(b"GET /origin/link");
     let now = *mode.borrow_and_update();
     if !is_link {
-        counts.deliveries.send_modify(|count| *count += 1);
+        deliveries.send_modify(|count| *count += 1);
         if now == Mode::Shut {
             return;
         }
@@ -138,16 +119,14 @@ async fn pass(
     if edge.write_all(&head).await.is_err() {
         return;
     }
+    if is_link {
+        // Ends when both sides have; that is nothing the gate has to say anything about.
+        let _ = copy_bidirectional(&mut client, &mut edge).await;
+        return;
+    }
     let (mut from_client, mut to_client) = client.split();
     let (mut from_edge, mut to_edge) = edge.split();
     let there = copy(&mut from_client, &mut to_edge);
-    if is_link {
-        tokio::select! {
-            _ = there => {}
-            () = watch_leases(&mut from_edge, &mut to_client, &counts.leases) => {}
-        }
-        return;
-    }
     let back = async {
         if now == Mode::Deaf {
             copy(&mut from_edge, &mut sink()).await
@@ -158,30 +137,5 @@ async fn pass(
     tokio::select! {
         _ = async { tokio::join!(there, back) } => {}
         _ = mode.changed() => {}
-    }
-}
-
-/// Copies what the edge says on a link, and counts the leases in it once they have been passed on.
-async fn watch_leases(
-    from_edge: &mut (impl AsyncRead + Unpin),
-    to_origin: &mut (impl AsyncWrite + Unpin),
-    leases: &watch::Sender<u32>,
-) {
-    let mut seen = Vec::new();
-    let mut chunk = vec![0; 8192];
-    while let Ok(read @ 1..) = from_edge.read(&mut chunk).await {
-        if to_origin.write_all(&chunk[..read]).await.is_err() {
-            return;
-        }
-        seen.extend_from_slice(&chunk[..read]);
-        let found = seen
-            .windows(LEASE.len())
-            .filter(|part| part == &LEASE)
-            .count();
-        if found > 0 {
-            leases.send_modify(|count| *count += u32::try_from(found).unwrap_or(u32::MAX));
-        }
-        // The end may be the beginning of the next.
-        seen.drain(..seen.len().saturating_sub(LEASE.len() - 1));
     }
 }

@@ -1,9 +1,6 @@
 //! What is in an edge's KV, asked through the provider's REST API as `wrangler dev` serves it.
 
-use headstart_protocol::{
-    kv::{OfferMetadata, offer_key},
-    ticket::Ticket,
-};
+use headstart_protocol::{kv::offer_key, ticket::Ticket};
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -53,8 +50,8 @@ impl Kv {
         .await
     }
 
-    /// Positions an offer as the origin does.
-    pub async fn position(&self, ticket: &Ticket, offer: &str, metadata: &OfferMetadata) {
+    /// Positions an offer as the origin does, whatever its metadata are.
+    pub async fn position(&self, ticket: &Ticket, offer: &str, metadata: &Value) {
         let pairs = json!([{
             "key": offer_key(ticket.uuid()),
             "value": offer,

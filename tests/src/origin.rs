@@ -52,7 +52,7 @@ pub struct OriginConfig {
 }
 
 impl OriginConfig {
-    /// An origin of this name, with the keys of [`crate::keys`], that knows no edge yet.
+    /// An origin of this name, with the keys of [`crate::keys`] and a listener, that knows no edge yet.
     #[must_use]
     pub fn new(name: &str) -> Self {
         let secret = |name: &str, key: Key| (name.to_owned(), key.expose());
@@ -64,7 +64,7 @@ impl OriginConfig {
         ];
         Self {
             name: name.to_owned(),
-            values: Vec::new(),
+            values: vec![("listen.addr".to_owned(), "127.0.0.1:0".into())],
             edges: Vec::new(),
             environment,
         }
@@ -104,6 +104,7 @@ impl OriginConfig {
     /// With this variable in its environment.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
@@ -129,6 +130,8 @@ pub struct Origin {
     process: Option<ProcessGroup>,
     config: OriginConfig,
     folder: TempDir,
+    /// Length of the log when it was last started.
+    started_at: usize,
 }
 
 impl Origin {
@@ -150,6 +153,7 @@ impl Origin {
             process: None,
             config,
             folder,
+            started_at: 0,
         }
     }
 
@@ -157,6 +161,7 @@ impl Origin {
     pub fn start_again(&mut self) {
         let mut command = self.command();
         command.arg("serve");
+        self.started_at = self.log().len();
         self.process = Some(ProcessGroup::start("origin", command, self.folder.path()));
     }
 
@@ -182,10 +187,11 @@ impl Origin {
         self.running().thaw();
     }
 
-    /// Everything that it has logged.
+    /// Everything that it has logged since it was first started.
     #[must_use]
     pub fn log(&self) -> String {
-        self.running().log()
+        let log = std::fs::read(self.folder.path().join("origin.log"));
+        String::from_utf8_lossy(&log.unwrap_or_default()).into_owned()
     }
 
     /// Waits until it has logged `text`, `count` times in all.
@@ -197,12 +203,24 @@ impl Origin {
         .await;
     }
 
-    /// A client of its own listener, which it must have been told to open.
+    /// Waits until it generates, or is about to, for `count` logins at the same time.
+    pub async fn generates(&self, count: u64) {
+        let listener = self.listener().await;
+        until(&format!("the origin to hold {count} logins"), async || {
+            let health = listener.get("/healthz").send().await.json();
+            let of = |name: &str| health[name].as_u64().expect("a number");
+            (of("generating") + of("queued") >= count && of("generating") > 0).then_some(())
+        })
+        .await;
+    }
+
+    /// A client of its listener.
     pub async fn listener(&self) -> Client {
         let address = until("the origin to listen", async || {
+            // Each start has a port of its own.
             let log = self.log();
-            // The last: each start has a port of its own.
-            let line = log.lines().rfind(|line| line.contains(LISTENING))?;
+            let log = log.get(self.started_at..)?;
+            let line = log.lines().find(|line| line.contains(LISTENING))?;
             let words = line.split(|c: char| !c.is_ascii_digit() && !".:".contains(c));
             words
                 .filter_map(|word| word.parse::<SocketAddr>().ok())

@@ -18,8 +18,17 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::wait::until_blocking;
 
-/// Waits for the end of its input, then kills the group and removes the folder.
-const GUARD: &str = r#"cat >/dev/null; kill -9 -- "-$1" 2>/dev/null; rm -rf -- "$2""#;
+/// Waits for the end of its input, then kills the group and, once nothing is left of it that could
+/// write, removes the folder.
+const GUARD: &str = r#"
+    cat >/dev/null
+    kill -s KILL -- "-$1"
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        kill -s 0 -- "-$1" || break
+        sleep 0.2
+    done
+    rm -rf -- "$2"
+"#;
 
 /// A process with all its descendants.
 #[derive(Debug)]
@@ -100,7 +109,7 @@ impl ProcessGroup {
 
     /// Waits until its leader has ended by itself.
     pub fn wait(&mut self) -> ExitStatus {
-        let what = format!("{} to end\n{}", self.name, self.log());
+        let what = format!("{} to end", self.name);
         until_blocking(&what, || {
             self.leader.try_wait().expect("a child can be waited for")
         })
@@ -140,5 +149,53 @@ impl Drop for ProcessGroup {
         if thread::panicking() {
             self.show_log(0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A shell with a child of its own.
+    fn family(folder: &Path) -> ProcessGroup {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 600 & echo $! ; wait"]);
+        ProcessGroup::start("family", command, folder)
+    }
+
+    /// The child's process id, once the shell has told it.
+    fn child(family: &ProcessGroup) -> Pid {
+        until_blocking("the child's number", || {
+            family.log().trim().parse().ok().and_then(Pid::from_raw)
+        })
+    }
+
+    fn is_gone(pid: Pid) -> Option<()> {
+        rustix::process::test_kill_process(pid).err().map(|_| ())
+    }
+
+    #[test]
+    fn a_dropped_group_is_gone_with_all_its_members() {
+        let folder = TempDir::new().unwrap();
+        let family = family(folder.path());
+        let child = child(&family);
+        drop(family);
+        until_blocking("the child's end", || is_gone(child));
+    }
+
+    #[test]
+    fn a_group_is_gone_with_its_folder_when_the_test_process_is() {
+        let folder = TempDir::new().unwrap().keep();
+        let mut family = family(&folder);
+        let child = child(&family);
+        // What the end of this process would do.
+        drop(family.guard.stdin.take());
+        assert_eq!(family.wait().signal(), Some(Signal::KILL.as_raw()));
+        until_blocking("the child's end", || is_gone(child));
+        until_blocking("the folder's end", || (!folder.exists()).then_some(()));
     }
 }

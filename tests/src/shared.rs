@@ -59,10 +59,7 @@ pub async fn shop() -> Shared {
         .get_or_init(async || {
             let config = EdgeConfig::default().var("TICKET_YOUNG_SECONDS", YOUNG_SECONDS);
             let edge = Edge::start(config).await;
-            let origin = OriginConfig::new("shop")
-                .edge(&edge)
-                .set("listen.addr", "127.0.0.1:0");
-            let origin = Origin::start(origin);
+            let origin = Origin::start(OriginConfig::new("shop").edge(&edge));
             origin.logged("linked", 1).await;
             (edge, origin)
         })

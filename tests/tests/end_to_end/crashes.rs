@@ -14,11 +14,12 @@ use headstart_tests::{
     origin::{Origin, OriginConfig},
 };
 use serde_json::json;
+use tokio::task::spawn_blocking;
 
 const CUSTOMER: &str = "17850";
 
 /// An effort that takes some seconds.
-const SLOW: i64 = 400;
+const SLOW: i64 = 2000;
 
 async fn edge_and_gate(mode: Mode) -> (Edge, Gate) {
     let edge = Edge::start(EdgeConfig::default()).await;
@@ -28,13 +29,13 @@ async fn edge_and_gate(mode: Mode) -> (Edge, Gate) {
 
 #[tokio::test]
 async fn an_origin_killed_while_it_generates_begins_again() {
-    let (edge, gate) = edge_and_gate(Mode::Open).await;
-    let config = OriginConfig::new("one").edge_through(&edge, &gate.url());
+    let edge = Edge::start(EdgeConfig::default()).await;
+    let config = OriginConfig::new("one").edge(&edge);
     let mut origin = Origin::start(config.set("generate.effort", SLOW));
     let client = edge.client();
     let ticket = client.login(CUSTOMER).await;
     let (stream, ws) = (client.events(&ticket).await, client.ws(&ticket).await);
-    gate.leased(1).await;
+    origin.generates(1).await;
     origin.kill();
     let killed_at = now_ms();
     origin.start_again();
@@ -88,7 +89,12 @@ async fn an_origin_killed_before_it_heard_of_its_delivery_delivers_to_nobody_twi
     let tries = gate.tries();
     origin.start_again();
     gate.tried(tries + 1).await;
-    origin.logged("delivered", 1).await;
+    let origin = spawn_blocking(move || {
+        assert!(origin.stop().success());
+        origin
+    });
+    let log = origin.await.unwrap().log();
+    assert!(log.contains(r#"way="event" delivered=1"#), "{log}");
     let path = format!("{}/events", offer_path(&ticket));
     let call = client.get(&path).header("last-event-id", &told.id);
     assert_eq!(call.send().await.status, 204);
@@ -103,8 +109,8 @@ async fn an_origin_killed_before_it_heard_of_its_delivery_delivers_to_nobody_twi
 
 #[tokio::test]
 async fn an_origin_killed_again_and_again_loses_no_login() {
-    let (edge, gate) = edge_and_gate(Mode::Open).await;
-    let config = OriginConfig::new("one").edge_through(&edge, &gate.url());
+    let edge = Edge::start(EdgeConfig::default()).await;
+    let config = OriginConfig::new("one").edge(&edge);
     let mut origin = Origin::start(config.set("generate.effort", SLOW / 10));
     let client = edge.client();
     let waiting = join_all((0..12).map(|n| {
@@ -116,8 +122,8 @@ async fn an_origin_killed_again_and_again_loses_no_login() {
     }))
     .await;
     // Twice: a login whose lease is lost three times is given up, so that none can kill every origin.
-    for count in [1, 13] {
-        gate.leased(count).await;
+    for _ in 0..2 {
+        origin.generates(2).await;
         origin.kill();
         origin.start_again();
     }
@@ -166,12 +172,12 @@ async fn an_offer_that_an_edge_has_taken_survives_its_death() {
 
 #[tokio::test]
 async fn an_origin_finds_its_edge_again_and_delivers_what_was_generated_meanwhile() {
-    let (mut edge, gate) = edge_and_gate(Mode::Open).await;
-    let config = OriginConfig::new("one").edge_through(&edge, &gate.url());
+    let mut edge = Edge::start(EdgeConfig::default()).await;
+    let config = OriginConfig::new("one").edge(&edge);
     let origin = Origin::start(config.set("generate.effort", SLOW));
     let client = edge.client();
     let ticket = client.login(CUSTOMER).await;
-    gate.leased(1).await;
+    origin.generates(1).await;
     edge.kill().await;
     let died_at = now_ms();
     origin.logged("settled", 1).await;

@@ -1,17 +1,16 @@
 //! `POST /events`: each event is judged by itself, and sending any of them again changes nothing.
 
+use futures_util::future::join_all;
 use headstart_protocol::{
     event::{Data, Event, TYPE_LOGIN, TYPE_OFFER_FAILED},
-    kv::OfferMetadata,
     limits::{MAX_EVENTS_PER_BATCH, MAX_INLINE_OFFER_BYTES},
     report::Status,
     stamps::{Point, Stamps},
     ticket::Ticket,
 };
 use headstart_tests::{
-    events::{SOURCE, batch, failed, positioned, ready, ready_as, results, statuses},
+    events::{SOURCE, batch, failed, ready, ready_as, results, statuses},
     keys::{foreign_key, fresh_ticket, now_ms, origin_key, random},
-    kv::Kv,
     shared::edge,
 };
 use serde_json::json;
@@ -68,6 +67,23 @@ async fn the_first_settlement_wins_whatever_comes_later_and_in_which_order() {
         assert_eq!(answer.status, if ready_first { 200 } else { 502 });
         assert_eq!(answer.header("headstart-event-id"), order[0].id);
     }
+}
+
+#[tokio::test]
+async fn of_events_that_come_at_once_exactly_one_settles_the_ticket() {
+    let edge = edge().await;
+    let (client, ticket) = (edge.client(), fresh_ticket());
+    let stream = client.events(&ticket).await;
+    let events: Vec<_> = (0..10).map(|n| ready(&ticket, &json!(n))).collect();
+    let results = join_all(events.iter().map(|event| client.publish(event))).await;
+    let accepted: Vec<_> = results
+        .iter()
+        .filter(|result| result.status == Status::Accepted)
+        .collect();
+    assert_eq!(accepted.len(), 1, "{results:?}");
+    assert_eq!(stream.only().await.id, accepted[0].id);
+    let answer = client.offer(&ticket).await;
+    assert_eq!(answer.header("headstart-event-id"), accepted[0].id);
 }
 
 #[tokio::test]
@@ -247,43 +263,6 @@ async fn an_inline_offer_of_the_largest_size_arrives_whole_and_one_byte_more_is_
             );
         }
     }
-}
-
-#[tokio::test]
-async fn a_large_offer_that_was_positioned_first_is_named_by_its_event_and_read_from_kv() {
-    let edge = edge().await;
-    let (client, ticket, kv) = (edge.client(), fresh_ticket(), Kv::of(&edge));
-    let offer = json!("x".repeat(MAX_INLINE_OFFER_BYTES)).to_string();
-    let event = positioned(&ticket, "application/json");
-    let stream = client.events(&ticket).await;
-    kv.position(
-        &ticket,
-        &offer,
-        &OfferMetadata {
-            media_type: "application/json".to_owned(),
-            event_id: event.id.clone(),
-            source: event.source.clone(),
-            stamps: Stamps::default(),
-        },
-    )
-    .await;
-    client.settle(&event).await;
-
-    let told = stream.only().await.event;
-    assert_eq!(told.data, None);
-    let answer = client.get(told.dataref.as_deref().unwrap()).send().await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(answer.text(), offer);
-    assert_eq!(answer.header("headstart-event-id"), event.id);
-    assert!(answer.header("cache-status").ends_with("; hit; detail=kv"));
-    let again = client.offer(&ticket).await;
-    assert!(
-        again
-            .header("cache-status")
-            .ends_with("; hit; detail=memory")
-    );
-    let message = client.ws(&ticket).await.only().await;
-    assert_eq!(message.dataref, told.dataref);
 }
 
 #[tokio::test]

@@ -4,9 +4,12 @@ use headstart_protocol::event::TYPE_OFFER_FAILED;
 use headstart_protocol::ticket::Ticket;
 use headstart_tests::{
     client::Client,
+    edge::Edge,
+    edge_config::EdgeConfig,
     events::{SOURCE, failed, ready},
     keys::{fresh_ticket, ticket_of_age},
-    shared::{TTL_SECONDS, YOUNG_SECONDS, edge},
+    origin::{Origin, OriginConfig},
+    shared::{TTL_SECONDS, YOUNG_SECONDS, edge, shop},
     sse::Sse,
     ws::Ws,
 };
@@ -52,6 +55,40 @@ async fn a_login_that_no_origin_takes_fails_every_way_of_waiting() {
     let (stream, ws) = (client.events(&ticket).await, client.ws(&ticket).await);
     let reasons = reasons(&client, &ticket, stream, ws).await;
     assert!(!reasons[0].is_empty());
+    assert!(
+        reasons.iter().all(|reason| *reason == reasons[0]),
+        "{reasons:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_offer_that_cannot_be_generated_fails_every_way_of_waiting() {
+    let shop = shop().await;
+    let client = shop.client();
+    let attributes = json!({ "max_items": "many" });
+    let ticket = client.login_with("17850", &attributes).await;
+    let (stream, ws) = tokio::join!(client.events(&ticket), client.ws(&ticket));
+    let reasons = reasons(&client, &ticket, stream, ws).await;
+    assert!(reasons[0].contains("max_items"), "{reasons:?}");
+    assert!(
+        reasons.iter().all(|reason| *reason == reasons[0]),
+        "{reasons:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_offer_that_is_not_generated_in_time_fails_every_way_of_waiting() {
+    let edge = Edge::start(EdgeConfig::default()).await;
+    let origin = OriginConfig::new("slow")
+        .edge(&edge)
+        .set("generate.effort", 1_000_000)
+        .set("generate.timeout_ms", 500);
+    let _origin = Origin::start(origin);
+    let client = edge.client();
+    let ticket = client.login("17850").await;
+    let (stream, ws) = tokio::join!(client.events(&ticket), client.ws(&ticket));
+    let reasons = reasons(&client, &ticket, stream, ws).await;
+    assert!(reasons[0].contains("in time"), "{reasons:?}");
     assert!(
         reasons.iter().all(|reason| *reason == reasons[0]),
         "{reasons:?}"

@@ -272,6 +272,23 @@ async fn the_inner_routes_of_the_durable_objects_cannot_be_reached_from_outside(
 }
 
 #[tokio::test]
+async fn a_body_where_none_is_expected_is_passed_over() {
+    let edge = edge().await;
+    let (client, ticket) = (edge.client(), fresh_ticket());
+    client.settle(&ready(&ticket, &json!(1))).await;
+    let path = offer_path(&ticket);
+    let stream = format!("{path}/events");
+    for path in [path.as_str(), &stream, "/ping", "/healthz"] {
+        let call = client.get(path).with_body(vec![b'x'; 1024 * 1024]);
+        let _ = call.send().await.expect_status(200);
+    }
+    let call = client
+        .get("/origin/link?desk=0")
+        .with_body(vec![b'x'; 1024 * 1024]);
+    let _ = call.send().await.expect_problem(401);
+}
+
+#[tokio::test]
 async fn headers_that_no_client_would_send_do_no_harm() {
     let edge = edge().await;
     let (client, ticket) = (edge.client(), fresh_ticket());

@@ -5,7 +5,6 @@ use headstart_tests::{
     client::{Client, ticket_of},
     edge::Edge,
     edge_config::EdgeConfig,
-    gate::{Gate, Mode},
     keys::{foreign_key, login_key, now_ms},
     kv::Kv,
     origin::{Origin, OriginConfig},
@@ -45,11 +44,9 @@ async fn an_offer_can_be_waited_for_at_the_origin_itself() {
 #[tokio::test]
 async fn a_login_that_the_origin_took_outlives_its_death() {
     let edge = Edge::start(EdgeConfig::default()).await;
-    let gate = Gate::before(edge.address(), Mode::Open).await;
     let config = OriginConfig::new("one")
-        .edge_through(&edge, &gate.url())
-        .set("listen.addr", "127.0.0.1:0")
-        .set("generate.effort", 400);
+        .edge(&edge)
+        .set("generate.effort", 2000);
     let mut origin = Origin::start(config);
     let login = origin
         .listener()
@@ -59,6 +56,7 @@ async fn a_login_that_the_origin_took_outlives_its_death() {
         .await;
     let ticket = ticket_of(&login.expect_status(202));
     let stream = edge.client().events(&ticket).await;
+    origin.generates(1).await;
     origin.kill();
     let killed_at = now_ms();
     origin.start_again();

@@ -1,6 +1,7 @@
 //! What Headstart promises, one file for each kind of promise. `cargo test -p headstart-tests -- --list`
 //! lists them.
 
+mod cli;
 mod cors;
 mod crashes;
 mod events;
@@ -10,6 +11,8 @@ mod limits;
 mod listener;
 mod login_to_offer;
 mod origins;
+mod positioned;
+mod secrets;
 mod signatures;
 mod tickets;
 mod waiting;

@@ -1,6 +1,9 @@
 //! Origins scale out by starting more of them, and any of them may go at any time.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 use headstart_protocol::{
@@ -13,19 +16,19 @@ use headstart_tests::{
     edge_config::EdgeConfig,
     events::ready,
     fake_origin::Link,
-    gate::{Gate, Mode},
     kv::Kv,
     origin::{Origin, OriginConfig},
     sse::Sse,
     ws::Heard,
 };
 use serde_json::json;
+use tokio::task::spawn_blocking;
 
 /// An effort that keeps an origin busy for longer than any of these tests takes.
 const ENDLESS: i64 = 1_000_000;
 
 /// An effort that takes some seconds.
-const SLOW: i64 = 400;
+const SLOW: i64 = 2000;
 
 /// How long a lease lasts where its end is awaited, in seconds.
 const LEASE_SECONDS: u32 = 3;
@@ -47,6 +50,16 @@ async fn log_in(client: &Client, count: usize) -> Vec<(Ticket, Sse)> {
         (ticket, stream)
     }))
     .await
+}
+
+/// Asks an origin to end, waits until it has, and gives its log.
+async fn stopped(mut origin: Origin) -> String {
+    let stopped = spawn_blocking(move || {
+        let status = origin.stop();
+        assert!(status.success(), "{status}\n{}", origin.log());
+        origin.log()
+    });
+    stopped.await.unwrap()
 }
 
 /// How many of these offers came from which origin. Fails where one failed or came twice.
@@ -80,10 +93,9 @@ async fn two_origins_share_the_logins_of_an_edge() {
 #[tokio::test]
 async fn an_origin_that_dies_hands_its_leases_on() {
     let edge = Edge::start(EdgeConfig::default()).await;
-    let gate = Gate::before(edge.address(), Mode::Open).await;
-    let mut one = Origin::start(busy("one").edge_through(&edge, &gate.url()));
+    let mut one = Origin::start(busy("one").edge(&edge));
     let waiting = log_in(&edge.client(), 4).await;
-    gate.leased(4).await;
+    one.generates(4).await;
     let _two = Origin::start(OriginConfig::new("two").edge(&edge));
     one.kill();
     assert_eq!(
@@ -95,22 +107,21 @@ async fn an_origin_that_dies_hands_its_leases_on() {
 #[tokio::test]
 async fn an_origin_that_hangs_loses_its_leases_and_what_it_delivers_late_changes_nothing() {
     let edge = Edge::start(EdgeConfig::default().var("LEASE_SECONDS", LEASE_SECONDS)).await;
-    let gate = Gate::before(edge.address(), Mode::Open).await;
-    let one = OriginConfig::new("one").edge_through(&edge, &gate.url());
+    let one = OriginConfig::new("one").edge(&edge);
     let one = Origin::start(one.set("generate.effort", SLOW));
     one.logged("linked", 1).await;
     let client = edge.client();
     let ticket = client.login("17850").await;
     let stream = client.events(&ticket).await;
-    gate.leased(1).await;
+    one.generates(1).await;
     one.freeze();
     let _two = Origin::start(OriginConfig::new("two").edge(&edge));
     let told = stream.only().await;
     assert_eq!(settled_by(&told.event), "two");
 
     one.thaw();
-    one.logged("settled", 1).await;
-    gate.tried(1).await;
+    let log = stopped(one).await;
+    assert!(log.contains(r#"way="event" delivered=1"#), "{log}");
     let answer = client.offer(&ticket).await.expect_status(200);
     assert_eq!(answer.header("headstart-event-id"), told.id);
 }
@@ -118,19 +129,15 @@ async fn an_origin_that_hangs_loses_its_leases_and_what_it_delivers_late_changes
 #[tokio::test]
 async fn an_origin_that_is_asked_to_end_finishes_what_it_holds() {
     let edge = Edge::start(EdgeConfig::default()).await;
-    let gate = Gate::before(edge.address(), Mode::Open).await;
     let one = OriginConfig::new("one")
-        .edge_through(&edge, &gate.url())
+        .edge(&edge)
         .set("generate.effort", SLOW)
         .set("origin.grace_seconds", 50);
-    let mut one = Origin::start(one);
+    let one = Origin::start(one);
     let waiting = log_in(&edge.client(), 2).await;
     let tickets: Vec<_> = waiting.iter().map(|(ticket, _)| ticket.clone()).collect();
-    gate.leased(2).await;
-    let status = tokio::task::spawn_blocking(move || one.stop())
-        .await
-        .unwrap();
-    assert!(status.success(), "{status}");
+    one.generates(2).await;
+    stopped(one).await;
     assert_eq!(
         settled(waiting).await,
         BTreeMap::from([("one".to_owned(), 2)])
@@ -146,18 +153,14 @@ async fn an_origin_that_is_asked_to_end_finishes_what_it_holds() {
 #[tokio::test]
 async fn an_origin_that_is_asked_to_end_hands_back_what_it_cannot_finish() {
     let edge = Edge::start(EdgeConfig::default().var("LEASE_SECONDS", 600)).await;
-    let gate = Gate::before(edge.address(), Mode::Open).await;
-    let one = busy("one").edge_through(&edge, &gate.url());
-    let mut one = Origin::start(one.set("origin.grace_seconds", 1));
+    let one = busy("one").edge(&edge).set("origin.grace_seconds", 1);
+    let one = Origin::start(one);
     let waiting = log_in(&edge.client(), 4).await;
-    gate.leased(4).await;
+    one.generates(4).await;
     let two = Origin::start(OriginConfig::new("two").edge(&edge));
     two.logged("linked", 1).await;
     let begun = Instant::now();
-    let status = tokio::task::spawn_blocking(move || one.stop())
-        .await
-        .unwrap();
-    assert!(status.success(), "{status}");
+    stopped(one).await;
     assert_eq!(
         settled(waiting).await,
         BTreeMap::from([("two".to_owned(), 4)])
@@ -255,6 +258,22 @@ async fn no_origin_gets_more_than_it_has_room_for_and_none_once_it_drains() {
         two.lease().await.login.subject.as_deref(),
         Some(late.as_str())
     );
+}
+
+#[tokio::test]
+async fn a_link_outlives_the_sleep_of_its_desk() {
+    let edge = Edge::start(EdgeConfig::default()).await;
+    let client = edge.client();
+    let mut link = Link::open(&client, 1).await;
+    // An object that has nothing but hibernating WebSockets is put to sleep after 10 s.
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let ticket = client.login("17850").await;
+    let lease = link.lease().await;
+    assert_eq!(lease.login.subject.as_deref(), Some(ticket.as_str()));
+    link.ack(&lease).await;
+    let next = client.login("17850").await;
+    let lease = link.lease().await;
+    assert_eq!(lease.login.subject.as_deref(), Some(next.as_str()));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Nobody is let in whose signature is not good, and nothing is done twice for one signature.
 
+use futures_util::future::join_all;
 use headstart_protocol::{
     event::MEDIA_TYPE_EVENT,
     keys::Key,
@@ -183,6 +184,19 @@ async fn a_replayed_login_gets_the_same_ticket() {
     }
     let another = client.login("12431").await;
     assert_ne!(another, first);
+}
+
+#[tokio::test]
+async fn a_login_that_comes_many_times_at_once_is_one_login() {
+    let edge = edge().await;
+    let client = edge.client();
+    let call = client.login_call("12431", &json!({}));
+    let answers = join_all((0..10).map(|_| call.clone().send())).await;
+    let tickets: Vec<_> = answers.iter().map(ticket_of).collect();
+    assert!(
+        tickets.iter().all(|ticket| *ticket == tickets[0]),
+        "{tickets:?}"
+    );
 }
 
 #[tokio::test]

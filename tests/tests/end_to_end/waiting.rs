@@ -17,6 +17,9 @@ use serde_json::json;
 /// Longest time between two heartbeats of a stream: 20 s and a tenth, and room for a busy machine.
 const HEARTBEAT: Duration = Duration::from_secs(45);
 
+/// An object that has nothing but hibernating WebSockets is put to sleep after 10 s.
+const UNTIL_ASLEEP: Duration = Duration::from_secs(15);
+
 /// More waiters than a ticket may have.
 const TOO_MANY: usize = 257;
 
@@ -243,6 +246,26 @@ async fn a_reconnect_after_a_failure_gets_204_too() {
 }
 
 #[tokio::test]
+async fn a_reconnect_is_known_by_any_id_that_an_event_may_have() {
+    let edge = edge().await;
+    let client = edge.client();
+    for id in [
+        "with spaces, and; signs=\"x\"",
+        "caf\u{e9} \u{6f22}\u{5b57} \u{1f3ab}",
+        "0",
+    ] {
+        let ticket = fresh_ticket();
+        let mut event = ready(&ticket, &json!([1]));
+        event.id = id.to_owned();
+        client.settle(&event).await;
+        let told = client.events(&ticket).await.only().await;
+        assert_eq!(told.id, id);
+        let path = format!("{}/events", offer_path(&ticket));
+        reconnect_gets_204(&client, &path, id).await;
+    }
+}
+
+#[tokio::test]
 async fn a_reconnect_that_missed_the_offer_gets_it() {
     let edge = edge().await;
     let (client, ticket) = (edge.client(), fresh_ticket());
@@ -312,6 +335,17 @@ async fn what_a_waiting_websocket_says_is_passed_over_unless_it_is_too_much() {
     let event = ready(&ticket, &json!([1]));
     client.settle(&event).await;
     assert_eq!(polite.only().await.id, event.id);
+}
+
+#[tokio::test]
+async fn a_websocket_outlives_the_sleep_of_its_tickets_object() {
+    let edge = edge().await;
+    let (client, ticket) = (edge.client(), fresh_ticket());
+    let ws = client.ws(&ticket).await;
+    tokio::time::sleep(UNTIL_ASLEEP).await;
+    let event = ready(&ticket, &json!([1]));
+    client.settle(&event).await;
+    assert_eq!(ws.only().await.id, event.id);
 }
 
 #[tokio::test]
