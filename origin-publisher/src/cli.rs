@@ -90,11 +90,31 @@ impl ConfigArgs {
         let named = [
             ("origin.name", "--name", self.name.clone()),
             ("edges.0.url", "--edge-url", self.edge_url.clone()),
-            ("generate.history", "--history", self.history.as_ref().map(|path| path.display().to_string())),
-            ("generate.effort", "--effort", self.effort.map(|effort| effort.to_string())),
-            ("generate.workers", "--workers", self.workers.map(|workers| workers.to_string())),
-            ("outbox.path", "--outbox", self.outbox.as_ref().map(|path| path.display().to_string())),
-            ("listen.addr", "--listen", self.listen.map(|addr| addr.to_string())),
+            (
+                "generate.history",
+                "--history",
+                self.history.as_ref().map(|path| path.display().to_string()),
+            ),
+            (
+                "generate.effort",
+                "--effort",
+                self.effort.map(|effort| effort.to_string()),
+            ),
+            (
+                "generate.workers",
+                "--workers",
+                self.workers.map(|workers| workers.to_string()),
+            ),
+            (
+                "outbox.path",
+                "--outbox",
+                self.outbox.as_ref().map(|path| path.display().to_string()),
+            ),
+            (
+                "listen.addr",
+                "--listen",
+                self.listen.map(|addr| addr.to_string()),
+            ),
             ("listen.auth", "--listen-auth", self.listen_auth.clone()),
         ];
         let named = named.into_iter().filter_map(|(path, flag, value)| {

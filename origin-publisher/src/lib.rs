@@ -32,3 +32,5 @@ pub mod pipeline;
 pub mod serve;
 pub mod shutdown;
 pub mod signing;
+#[cfg(test)]
+mod testing;

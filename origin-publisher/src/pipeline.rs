@@ -112,26 +112,22 @@ impl Pipeline {
             .map(|at| Stamps::default().with(Point::Login, at))
             .unwrap_or_default();
         let (stamps, outcome) = outcome(result, stamps)?;
-        let failed = match &outcome {
-            Outcome::Failed { reason } => Some(reason.clone()),
-            Outcome::Ready { .. } => None,
-        };
+        match &outcome {
+            Outcome::Failed { reason } => {
+                tracing::warn!(ticket = %uuid, reason, "generation failed")
+            }
+            Outcome::Ready { .. } => tracing::debug!(ticket = %uuid, "generated"),
+        }
         let settlement = Settlement {
             event_id: Uuid::now_v7().to_string(),
             source: self.inner.source.clone(),
             stamps,
             outcome,
         };
+        let kind = settlement.kind();
         let committed = self.commit(&job.ticket, settlement).await?;
-        match failed {
-            Some(reason) => tracing::warn!(ticket = %uuid, reason, ?committed, "settled as failed"),
-            None => tracing::info!(
-                ticket = %uuid,
-                generate_ms = stamps.between(Point::Started, Point::Generated),
-                ?committed,
-                "settled",
-            ),
-        }
+        let generate_ms = stamps.between(Point::Started, Point::Generated);
+        tracing::info!(ticket = %uuid, kind, generate_ms, ?committed, "settled");
         Ok(())
     }
 
@@ -166,7 +162,11 @@ impl Pipeline {
         Ok(generated)
     }
 
-    async fn commit(&self, ticket: &Ticket, settlement: Settlement) -> Result<Committed, OutboxError> {
+    async fn commit(
+        &self,
+        ticket: &Ticket,
+        settlement: Settlement,
+    ) -> Result<Committed, OutboxError> {
         let entry = Entry {
             expires_at_ms: ticket.expires_at_ms(self.inner.times),
             ticket: ticket.clone(),

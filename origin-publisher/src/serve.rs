@@ -126,10 +126,21 @@ pub async fn serve(
         }
     });
     intake.close();
-    tracing::info!(origin = config.origin.name, edges = config.edges.len(), "ready");
+    tracing::info!(
+        origin = config.origin.name,
+        edges = config.edges.len(),
+        "ready"
+    );
 
     stop.await;
-    end(config.origin.grace(), &shutdown, &pipeline, &intake, &delivery).await;
+    end(
+        config.origin.grace(),
+        &shutdown,
+        &pipeline,
+        &intake,
+        &delivery,
+    )
+    .await;
     Ok(())
 }
 
@@ -143,7 +154,10 @@ async fn end(
     let deadline = Instant::now() + grace;
     tracing::info!(grace_s = grace.as_secs(), "going: nothing new is taken");
     shutdown.drain();
-    if tokio::time::timeout_at(deadline, intake.wait()).await.is_err() {
+    if tokio::time::timeout_at(deadline, intake.wait())
+        .await
+        .is_err()
+    {
         tracing::warn!("the grace is over: what is not finished is handed back");
     }
     pipeline.close();
@@ -170,7 +184,9 @@ async fn end(
 
 fn announce(config: &Config, socket: &TcpListener) {
     // The port that was given, where 0 was asked for.
-    let addr = socket.local_addr().map_or_else(|_| String::new(), |addr| addr.to_string());
+    let addr = socket
+        .local_addr()
+        .map_or_else(|_| String::new(), |addr| addr.to_string());
     tracing::info!(addr, auth = ?config.listen.auth, "listening");
     if config.listen.auth == crate::config::Auth::Open {
         tracing::warn!("anyone who reaches the listener may log in as anyone (listen.auth = open)");

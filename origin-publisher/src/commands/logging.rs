@@ -8,7 +8,8 @@ use crate::cli::LogFormat;
 
 /// Starts it. `HEADSTART_LOG` says how much is logged, in the syntax of `RUST_LOG`.
 pub fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("HEADSTART_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_env("HEADSTART_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

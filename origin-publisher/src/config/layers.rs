@@ -97,21 +97,33 @@ pub(super) fn load(
     variables.sort_by_key(|(number, ..)| *number);
     for (_, path, kind, name, text) in variables {
         let source = Source::Variable(name.clone());
-        set(&mut table, &path, parse(&path, kind, text, &source)?, &source)?;
+        set(
+            &mut table,
+            &path,
+            parse(&path, kind, text, &source)?,
+            &source,
+        )?;
         sources.insert(path, source);
     }
     for Override { path, value, flag } in overrides {
         let source = Source::Flag(flag.clone());
         check_known(path, &source)?;
         let kind = kind_of(path).unwrap_or(Kind::Text);
-        set(&mut table, path, parse(path, kind, value, &source)?, &source)?;
+        set(
+            &mut table,
+            path,
+            parse(path, kind, value, &source)?,
+            &source,
+        )?;
         sources.insert(path.clone(), source);
     }
-    let config = serde_path_to_error::deserialize(Toml::Table(table)).map_err(|error| {
+    let table = Toml::Table(table);
+    let config = serde_path_to_error::deserialize(table.clone()).map_err(|error| {
         let key = dotted(error.path());
+        let reason = error.into_inner().to_string();
         ConfigError::Value {
             source_name: source_of(&sources, &key),
-            reason: without_values(&error.into_inner().to_string()),
+            reason: without_value(&reason, at(&table, &key)),
             key,
         }
     })?;
@@ -130,10 +142,14 @@ fn read_file(path: &Path) -> Result<Table, ConfigError> {
     text.parse::<Table>().map_err(|error| ConfigError::Syntax {
         path: path.to_owned(),
         line: error.span().map_or(1, |span| {
-            text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1
+            text.bytes()
+                .take(span.start)
+                .filter(|byte| *byte == b'\n')
+                .count()
+                + 1
         }),
         // The parser's full text shows the line, which may hold a secret.
-        reason: without_values(error.message()),
+        reason: without_quoted(error.message().trim()),
     })
 }
 
@@ -249,11 +265,15 @@ fn is_known_otherwise(name: &str) -> bool {
 fn parse(path: &str, kind: Kind, text: &str, source: &Source) -> Result<Toml, ConfigError> {
     match kind {
         Kind::Text => Ok(Toml::String(text.to_owned())),
-        Kind::Integer => text.trim().parse().map(Toml::Integer).map_err(|_| ConfigError::Value {
-            key: path.to_owned(),
-            source_name: source.to_string(),
-            reason: "must be a whole number".to_owned(),
-        }),
+        Kind::Integer => text
+            .trim()
+            .parse()
+            .map(Toml::Integer)
+            .map_err(|_| ConfigError::Value {
+                key: path.to_owned(),
+                source_name: source.to_string(),
+                reason: "must be a whole number".to_owned(),
+            }),
     }
 }
 
@@ -291,9 +311,11 @@ fn set(table: &mut Table, path: &str, value: Toml, source: &Source) -> Result<()
     if index == count {
         items.push(Toml::Table(Table::new()));
     }
-    let item = items
-        .get_mut(index)
-        .ok_or_else(|| refused(format!("there are {count} {name}, and the next has number {count}")))?;
+    let item = items.get_mut(index).ok_or_else(|| {
+        refused(format!(
+            "there are {count} {name}, and the next has number {count}"
+        ))
+    })?;
     let inner = item
         .as_table_mut()
         .ok_or_else(|| refused(format!("{name} is not a list of sections")))?;
@@ -311,14 +333,35 @@ fn source_of(sources: &BTreeMap<String, Source>, key: &str) -> String {
         .or_else(|| {
             // A missing value is reported at its section.
             let section = format!("{key}.");
-            sources.iter().find(|(path, _)| path.starts_with(&section)).map(|(_, source)| source)
+            sources
+                .iter()
+                .find(|(path, _)| path.starts_with(&section))
+                .map(|(_, source)| source)
         })
         .map_or_else(|| "default".to_owned(), Source::to_string)
 }
 
-/// Removes quoted values from a message of serde: `invalid type: string "...", expected u64`.
-fn without_values(message: &str) -> String {
-    let message = message.trim();
+/// The value at a path.
+fn at<'a>(table: &'a Toml, path: &str) -> Option<&'a Toml> {
+    path.split('.').try_fold(table, |value, name| match value {
+        Toml::Array(items) => items.get(name.parse::<usize>().ok()?),
+        value => value.get(name),
+    })
+}
+
+/// Takes a value out of what a parser said of it, which likes to repeat it. The rest of the message
+/// repeats the path.
+fn without_value(message: &str, value: Option<&Toml>) -> String {
+    let first = message.lines().next().unwrap_or_default();
+    let message = match value.and_then(Toml::as_str) {
+        Some(text) if !text.is_empty() => first.replace(text, "(not shown)"),
+        _ => first.to_owned(),
+    };
+    without_quoted(&message)
+}
+
+/// Takes everything in double quotes out of a message.
+fn without_quoted(message: &str) -> String {
     match (message.find('"'), message.rfind('"')) {
         (Some(first), Some(last)) if first < last => {
             format!("{}(not shown){}", &message[..first], &message[last + 1..])

@@ -338,7 +338,10 @@ pub struct KvConfig {
 
 impl KvConfig {
     /// The provider's own API.
-    #[expect(clippy::missing_panics_doc, reason = "the text is a constant and is a URL")]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "the text is a constant and is a URL"
+    )]
     #[must_use]
     pub fn default_api() -> Url {
         Url::parse("https://api.cloudflare.com/client/v4").expect("a URL")

@@ -81,7 +81,11 @@ impl Secrets {
         let mut note = |problem: String| problems.push(problem);
         let files = &config.secrets;
         let ticket = required(
-            keys(environment, "secrets.ticket_key", files.ticket_key_file.as_deref()),
+            keys(
+                environment,
+                "secrets.ticket_key",
+                files.ticket_key_file.as_deref(),
+            ),
             "secrets.ticket_key",
             &mut note,
         );
@@ -101,8 +105,12 @@ impl Secrets {
             let key = keys(environment, &path, edge.key_file.as_deref())
                 .transpose()
                 .or_else(|| {
-                    keys(environment, "secrets.origin_key", files.origin_key_file.as_deref())
-                        .transpose()
+                    keys(
+                        environment,
+                        "secrets.origin_key",
+                        files.origin_key_file.as_deref(),
+                    )
+                    .transpose()
                 })
                 .transpose();
             let key = required(key, "secrets.origin_key", &mut note);
@@ -111,8 +119,12 @@ impl Secrets {
                 let token = token(environment, &path, kv.api_token_file.as_deref())
                     .transpose()
                     .or_else(|| {
-                        token(environment, "secrets.api_token", files.api_token_file.as_deref())
-                            .transpose()
+                        token(
+                            environment,
+                            "secrets.api_token",
+                            files.api_token_file.as_deref(),
+                        )
+                        .transpose()
                     })
                     .transpose();
                 required(token, "secrets.api_token", &mut note)
@@ -188,7 +200,9 @@ fn token(
     read(environment, path, file)?
         .map(|Found { value, from }| match Token::new(&value) {
             Some(value) => Ok(Found { value, from }),
-            None => Err(format!("{from}: a token is made of visible ASCII characters")),
+            None => Err(format!(
+                "{from}: a token is made of visible ASCII characters"
+            )),
         })
         .transpose()
 }
@@ -214,7 +228,9 @@ fn read(
         .map_err(|error| failed(error.to_string()))?
         .len();
     if size > MAX_FILE_BYTES {
-        return Err(failed(format!("larger than {MAX_FILE_BYTES} bytes, so it is no secret of ours")));
+        return Err(failed(format!(
+            "larger than {MAX_FILE_BYTES} bytes, so it is no secret of ours"
+        )));
     }
     let value = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
     Ok(Some(Found {

@@ -3,12 +3,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::{
-    Loaded, Secrets,
-    layers::Source,
-    secrets::Found,
-    values::variable,
-};
+use super::{Loaded, Secrets, layers::Source, secrets::Found, values::variable};
 
 /// Column at which the sources begin, where a line is not longer.
 const SOURCE_COLUMN: usize = 48;
@@ -50,7 +45,10 @@ fn annotate(toml: &str, sources: &BTreeMap<String, Source>) -> String {
         if line == "[[edges]]" {
             section = format!("edges.{edges}.");
             edges += 1;
-        } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        } else if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
             let inner = name.strip_prefix("edges.");
             section = inner.map_or_else(
                 || format!("{name}."),

@@ -66,11 +66,15 @@ pub(super) fn validate(config: &Config) -> Result<(), Vec<String>> {
         let name = edge.name();
         check(
             !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control),
-            format!("edges.{index}.name must be 1 to {MAX_NAME_BYTES} bytes without control characters"),
+            format!(
+                "edges.{index}.name must be 1 to {MAX_NAME_BYTES} bytes without control characters"
+            ),
         );
         check(
             is_http(&edge.url),
-            format!("edges.{index}.url must be http(s)://host[:port], without user, query or fragment"),
+            format!(
+                "edges.{index}.url must be http(s)://host[:port], without user, query or fragment"
+            ),
         );
         check(
             names.insert(name),
@@ -87,7 +91,9 @@ pub(super) fn validate(config: &Config) -> Result<(), Vec<String>> {
             ] {
                 check(
                     id.is_none_or(|id| is_name(id)),
-                    format!("edges.{index}.kv.{key} must be 1 to {MAX_NAME_BYTES} of A-Z a-z 0-9 . _ -"),
+                    format!(
+                        "edges.{index}.kv.{key} must be 1 to {MAX_NAME_BYTES} of A-Z a-z 0-9 . _ -"
+                    ),
                 );
             }
             check(
@@ -96,7 +102,9 @@ pub(super) fn validate(config: &Config) -> Result<(), Vec<String>> {
             );
             check(
                 config.tickets.ttl_seconds >= MIN_KV_TTL_SECONDS,
-                format!("tickets.ttl_seconds must be at least {MIN_KV_TTL_SECONDS}, the shortest life of a KV entry, where an edge has KV"),
+                format!(
+                    "tickets.ttl_seconds must be at least {MIN_KV_TTL_SECONDS}, the shortest life of a KV entry, where an edge has KV"
+                ),
             );
         }
     }

@@ -137,7 +137,7 @@ pub fn is_of(path: &str, pattern: &str) -> bool {
 /// The path of `pattern` that `name` is the variable of.
 #[must_use]
 pub fn path_of_variable(name: &str, pattern: &str) -> Option<String> {
-    let Some((before, after)) = pattern.split_once("*") else {
+    let Some((before, after)) = pattern.split_once('*') else {
         return (variable(pattern) == name).then(|| pattern.to_owned());
     };
     let number = name
@@ -157,12 +157,19 @@ mod tests {
     #[test]
     fn names_in_the_environment_follow_from_names_in_the_file() {
         assert_eq!(variable("generate.effort"), "HEADSTART_GENERATE_EFFORT");
-        assert_eq!(variable("secrets.ticket_key_file"), "HEADSTART_TICKET_KEY_FILE");
         assert_eq!(
-            path_of_variable("HEADSTART_EDGES_12_KV_ACCOUNT_ID", "edges.*.kv.account_id").as_deref(),
+            variable("secrets.ticket_key_file"),
+            "HEADSTART_TICKET_KEY_FILE"
+        );
+        assert_eq!(
+            path_of_variable("HEADSTART_EDGES_12_KV_ACCOUNT_ID", "edges.*.kv.account_id")
+                .as_deref(),
             Some("edges.12.kv.account_id")
         );
-        assert_eq!(path_of_variable("HEADSTART_EDGES_X_URL", "edges.*.url"), None);
+        assert_eq!(
+            path_of_variable("HEADSTART_EDGES_X_URL", "edges.*.url"),
+            None
+        );
     }
 
     #[test]

@@ -189,7 +189,11 @@ impl EventLane {
             return None;
         }
         let Ok(ticket) = Ticket::verify(&pending.ticket, &self.ticket_keys) else {
-            tracing::error!(edge = self.name, event = pending.settlement.event_id, "dropped: its ticket was minted with a key that this origin no longer has");
+            tracing::error!(
+                edge = self.name,
+                event = pending.settlement.event_id,
+                "dropped: its ticket was minted with a key that this origin no longer has"
+            );
             return None;
         };
         let mut settlement = pending.settlement;
@@ -220,18 +224,35 @@ impl EventLane {
         let mut statuses: HashMap<&str, (Status, Option<&str>)> = report
             .results
             .iter()
-            .map(|result| (result.id.as_str(), (result.status, result.reason.as_deref())))
+            .map(|result| {
+                (
+                    result.id.as_str(),
+                    (result.status, result.reason.as_deref()),
+                )
+            })
             .collect();
         let (mut done, mut again, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         for event in batch {
             match statuses.remove(event.id.as_str()) {
-                Some((Status::Accepted | Status::Duplicate | Status::Ignored, _)) => done.push(event.delivery),
+                Some((Status::Accepted | Status::Duplicate | Status::Ignored, _)) => {
+                    done.push(event.delivery);
+                }
                 Some((Status::Rejected, reason)) => {
-                    tracing::error!(edge = self.name, event = event.id, reason, "the edge refuses an event, it is dropped");
+                    tracing::error!(
+                        edge = self.name,
+                        event = event.id,
+                        reason,
+                        "the edge refuses an event, it is dropped"
+                    );
                     refused.push(event.delivery);
                 }
                 Some((Status::Retry, reason)) => {
-                    tracing::debug!(edge = self.name, event = event.id, reason, "the edge asks for an event again");
+                    tracing::debug!(
+                        edge = self.name,
+                        event = event.id,
+                        reason,
+                        "the edge asks for an event again"
+                    );
                     again.push(event.delivery);
                 }
                 // The edge did not say, so it may not have it.
@@ -287,11 +308,13 @@ impl EventLane {
         let retry_after = retry_after(answer.headers(), SystemTime::now());
         match status {
             StatusCode::OK => answer.json().await.map_err(failure),
-            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
-                Err(Refusal::Batch(status))
-            }
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY => Err(Refusal::Batch(status)),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Refusal::Failure(Failure {
-                reason: format!("the edge refused the signature ({status}): it must have this origin's key in ORIGIN_KEYS, and both clocks must be right"),
+                reason: format!(
+                    "the edge refused the signature ({status}): it must have this origin's key in ORIGIN_KEYS, and both clocks must be right"
+                ),
                 retry_after,
             })),
             _ => Err(Refusal::Failure(Failure {

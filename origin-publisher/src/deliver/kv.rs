@@ -1,7 +1,11 @@
 //! Positions the offers of one edge in its KV: at most one request a second, with everything that
 //! waits in it.
 
-use std::{collections::{HashSet, VecDeque}, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use headstart_protocol::{
     keys::KeyRing,
@@ -40,7 +44,7 @@ const PAIR_BYTES: usize = 2048;
 const _: () = assert!(TAKE_BYTES / 3 * 4 + MAX_KV_BULK_PAIRS * PAIR_BYTES < MAX_KV_BULK_BYTES);
 
 /// Shortest and longest wait after a request failed; jitter adds up to as much again.
-const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// How long keys that the provider did not write wait.
 const KEY_WAIT: Duration = Duration::from_secs(1);
@@ -164,10 +168,16 @@ impl KvLane {
         let (again, done): (Vec<_>, Vec<_>) = batch
             .iter()
             .partition(|(_, ticket)| unwritten.contains(&offer_key(ticket.uuid())));
-        let ids = |rows: Vec<&(Pending, Ticket)>| rows.iter().map(|(pending, _)| pending.id).collect();
+        let ids =
+            |rows: Vec<&(Pending, Ticket)>| rows.iter().map(|(pending, _)| pending.id).collect();
         let (again, done): (Vec<DeliveryId>, Vec<DeliveryId>) = (ids(again), ids(done));
         self.counters.add(done.len(), again.len(), 0);
-        tracing::debug!(edge = self.name, positioned = done.len(), again = again.len(), "positioned");
+        tracing::debug!(
+            edge = self.name,
+            positioned = done.len(),
+            again = again.len(),
+            "positioned"
+        );
         if let Err(error) = self.outbox.delivered(done).await {
             // They remain, and are written again after a restart, which changes nothing.
             tracing::error!(edge = self.name, %error, "positioned, and not marked so");
@@ -191,7 +201,12 @@ impl KvLane {
             }
             return;
         }
-        tracing::warn!(edge = self.name, pairs = batch.len(), reason, "a batch was refused, trying its halves");
+        tracing::warn!(
+            edge = self.name,
+            pairs = batch.len(),
+            reason,
+            "a batch was refused, trying its halves"
+        );
         self.counters.add(0, batch.len(), 0);
         let second = batch.split_off(batch.len() / 2);
         parts.push_front(ids(&second));

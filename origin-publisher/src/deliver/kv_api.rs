@@ -8,7 +8,10 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use headstart_protocol::kv::OfferMetadata;
-use http::{HeaderValue, StatusCode, header::{AUTHORIZATION, CONTENT_TYPE}};
+use http::{
+    HeaderValue, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
 use serde::{Deserialize, Serialize};
 
 use super::retry_after::retry_after;
@@ -18,7 +21,7 @@ use crate::{
 };
 
 /// How long one bulk write may take: it may have tens of megabytes.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Longest part of the provider's message that is logged.
 const MAX_MESSAGE_CHARS: usize = 200;
@@ -122,7 +125,10 @@ impl KvApi {
     #[must_use]
     pub fn new(client: reqwest::Client, config: &KvConfig, token: &Token) -> Self {
         let api = config.api.as_str().trim_end_matches('/');
-        let account = config.account_id.as_ref().map(|id| format!("/accounts/{id}"));
+        let account = config
+            .account_id
+            .as_ref()
+            .map(|id| format!("/accounts/{id}"));
         Self {
             client,
             bulk_url: format!(
@@ -160,11 +166,17 @@ impl KvApi {
         if status.is_success() && envelope.success {
             return Ok(envelope.result.unwrap_or_default().unsuccessful_keys);
         }
-        let no_namespace = envelope.errors.iter().any(|error| NO_NAMESPACE.contains(&error.code));
+        let no_namespace = envelope
+            .errors
+            .iter()
+            .any(|error| NO_NAMESPACE.contains(&error.code));
         let reason = describe(status, &envelope.errors);
         let is_batch = matches!(
             status,
-            StatusCode::OK | StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY
+            StatusCode::OK
+                | StatusCode::BAD_REQUEST
+                | StatusCode::PAYLOAD_TOO_LARGE
+                | StatusCode::UNPROCESSABLE_ENTITY
         );
         if is_batch && !no_namespace {
             return Err(KvError::Batch(reason));
@@ -202,7 +214,10 @@ mod tests {
 
     #[test]
     fn text_travels_as_text_and_the_rest_in_base64() {
-        assert_eq!(value_of(b"{\"a\":\"caf\xc3\xa9\"}"), ("{\"a\":\"café\"}".into(), false));
+        assert_eq!(
+            value_of(b"{\"a\":\"caf\xc3\xa9\"}"),
+            ("{\"a\":\"café\"}".into(), false)
+        );
         assert_eq!(value_of(&[0xFF, 0]), ("/wA=".into(), true));
         let (_, base64) = value_of(&[1; 100]);
         assert!(base64, "JSON would write six characters for each of these");

@@ -160,7 +160,9 @@ impl Delivery {
                 delivery.tasks.spawn(lane.run());
             }
         }
-        delivery.tasks.spawn(purge(outbox.clone(), shutdown.clone()));
+        delivery
+            .tasks
+            .spawn(purge(outbox.clone(), shutdown.clone()));
         delivery.tasks.close();
         delivery
     }

@@ -52,9 +52,18 @@ impl Queue {
     }
 
     /// Takes what is due; possibly nothing.
-    pub(super) async fn take(&mut self, limit: usize, bytes: usize) -> Result<Vec<Pending>, OutboxError> {
+    pub(super) async fn take(
+        &mut self,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<Pending>, OutboxError> {
         let now = Instant::now();
-        let due = self.again.iter().take_while(|(at, _)| *at <= now).count().min(limit);
+        let due = self
+            .again
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .count()
+            .min(limit);
         if due > 0 {
             return self.take_again(due, bytes).await;
         }
@@ -74,7 +83,11 @@ impl Queue {
         Ok(taken)
     }
 
-    async fn take_again(&mut self, count: usize, bytes: usize) -> Result<Vec<Pending>, OutboxError> {
+    async fn take_again(
+        &mut self,
+        count: usize,
+        bytes: usize,
+    ) -> Result<Vec<Pending>, OutboxError> {
         let ids: Vec<DeliveryId> = self.again.iter().take(count).map(|(_, id)| *id).collect();
         let taken = self.take_only(ids.clone(), bytes).await?;
         // What comes after the last one taken was cut off by its bytes, or has expired meanwhile.
@@ -87,7 +100,11 @@ impl Queue {
     }
 
     /// Reads these again, as far as they are still there.
-    pub(super) async fn take_only(&self, ids: Vec<DeliveryId>, bytes: usize) -> Result<Vec<Pending>, OutboxError> {
+    pub(super) async fn take_only(
+        &self,
+        ids: Vec<DeliveryId>,
+        bytes: usize,
+    ) -> Result<Vec<Pending>, OutboxError> {
         let take = Take {
             after: 0,
             limit: ids.len(),

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, header::RETRY_AFTER};
 
 /// Longest wait that is believed: beyond it, a wrong clock or a wrong header would stop delivery.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+const LONGEST: Duration = Duration::from_mins(15);
 
 /// How long a server asks to be left alone; `None` where it does not ask.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
@@ -27,7 +27,9 @@ mod tests {
 
     fn parse(value: &str) -> Option<Duration> {
         let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
-        let headers = [(RETRY_AFTER, value.parse().unwrap())].into_iter().collect();
+        let headers = [(RETRY_AFTER, value.parse().unwrap())]
+            .into_iter()
+            .collect();
         retry_after(&headers, now)
     }
 

@@ -1,6 +1,11 @@
 //! Logins that an earlier run of this origin took over HTTP and did not finish: begun again at start.
 
-use headstart_protocol::{event::Event, login::LoginData, stamps::{Point, Stamps}, ticket::Ticket};
+use headstart_protocol::{
+    event::Event,
+    login::LoginData,
+    stamps::{Point, Stamps},
+    ticket::Ticket,
+};
 
 use crate::{
     backoff::Backoff,
@@ -53,8 +58,7 @@ pub async fn settle_journalled(pipeline: &Pipeline, job: Job, shutdown: &Shutdow
     let mut backoff = Backoff::new(WAITS.0, WAITS.1);
     loop {
         match pipeline.settle(job.clone()).await {
-            Ok(()) => return,
-            Err(NotSettled::NotStarted(GenerateError::ShuttingDown)) => return,
+            Ok(()) | Err(NotSettled::NotStarted(GenerateError::ShuttingDown)) => return,
             Err(error) => tracing::debug!(ticket = %uuid, %error, "waits"),
         }
         if now_ms() >= expires_at_ms {

@@ -1,7 +1,10 @@
 //! What the outbox keeps, and what it hands to the deliveries.
 
 use headstart_protocol::{
-    kv, limits::MAX_INLINE_OFFER_BYTES, settlement::{Content, Outcome, Settlement}, ticket::Ticket,
+    kv,
+    limits::MAX_INLINE_OFFER_BYTES,
+    settlement::{Content, Outcome, Settlement},
+    ticket::Ticket,
 };
 
 /// Names one delivery: one settlement, to one edge, in one way. Grows with time.

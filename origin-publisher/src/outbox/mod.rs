@@ -96,21 +96,29 @@ impl Outbox {
             path: path.display().to_string(),
             reason,
         };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        if let Some(folder) = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+        {
             std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
         }
         let lock = Lock::take(path)?;
         let mut connection = Connection::open(path).map_err(|error| failed(error.to_string()))?;
         schema::prepare(&mut connection)?;
         for (edge, rows) in statements::keep_only(&mut connection, &edges)? {
-            tracing::warn!(edge, rows, "dropped deliveries that are no longer configured");
+            tracing::warn!(
+                edge,
+                rows,
+                "dropped deliveries that are no longer configured"
+            );
         }
         let reader = Connection::open(path)?;
         schema::prepare_reader(&reader)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 edges: edges.into(),
-                writer: Writer::start(connection, lock).map_err(|error| failed(error.to_string()))?,
+                writer: Writer::start(connection, lock)
+                    .map_err(|error| failed(error.to_string()))?,
                 reader: Arc::new(Mutex::new(reader)),
                 news: watch::Sender::new(0),
             }),
@@ -177,7 +185,12 @@ impl Outbox {
     ///
     /// # Errors
     /// [`OutboxError`].
-    pub async fn take(&self, edge: &str, way: Way, take: Take) -> Result<Vec<Pending>, OutboxError> {
+    pub async fn take(
+        &self,
+        edge: &str,
+        way: Way,
+        take: Take,
+    ) -> Result<Vec<Pending>, OutboxError> {
         let edge = edge.to_owned();
         self.read(move |connection| statements::take(connection, &edge, way, &take))
             .await

@@ -69,8 +69,9 @@ pub(super) fn commit(
     }
     let id = connection.last_insert_rowid();
     let positioned_first = is_positioned_first(&entry.settlement);
-    let mut insert = connection
-        .prepare_cached("INSERT INTO delivery (entry, edge, way, unpositioned) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO delivery (entry, edge, way, unpositioned) VALUES (?1, ?2, ?3, ?4)",
+    )?;
     for edge in edges {
         if edge.kv && is_ready {
             insert.execute(params![id, edge.name, Way::Kv.name(), false])?;
@@ -95,7 +96,9 @@ pub(super) fn journal(
     expires_at_ms: u64,
 ) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("INSERT OR IGNORE INTO login (once, event, expires_at) VALUES (?1, ?2, ?3)")?
+        .prepare_cached(
+            "INSERT OR IGNORE INTO login (once, event, expires_at) VALUES (?1, ?2, ?3)",
+        )?
         .execute(params![once, event, sql_int(expires_at_ms)])?;
     Ok(())
 }
@@ -331,9 +334,9 @@ pub(super) fn keep_only(
     let orphans: Vec<DeliveryId> = transaction
         .prepare("SELECT id, edge FROM delivery")?
         .query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?
-        .filter(|row| {
-            !matches!(row, Ok((_, edge)) if edges.iter().any(|known| known.name == *edge))
-        })
+        .filter(
+            |row| !matches!(row, Ok((_, edge)) if edges.iter().any(|known| known.name == *edge)),
+        )
         .map(|row| row.map(|(id, _)| id))
         .collect::<Result<_, _>>()?;
     finish(&transaction, &orphans, false, now_ms)?;

@@ -1,1 +1,488 @@
 //! What the outbox promises.
+
+use std::{collections::BTreeSet, path::Path};
+
+use headstart_protocol::{
+    keys::Key,
+    login::LoginData,
+    settlement::{Content, Outcome, Settlement},
+    stamps::{Point, Stamps},
+};
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::now_ms;
+
+const HOUR_MS: u64 = 3_600_000;
+
+fn edge(name: &str, kv: bool) -> EdgeWays {
+    EdgeWays {
+        name: name.to_owned(),
+        kv,
+    }
+}
+
+fn ticket(number: u8) -> Ticket {
+    let key = Key::from_bytes(&[1; 32]).unwrap();
+    Ticket::mint(1_700_000_000_000, [number; 10], &key)
+}
+
+fn entry(number: u8, outcome: Outcome) -> Entry {
+    Entry {
+        ticket: ticket(number),
+        settlement: Settlement {
+            event_id: format!("event-{number}"),
+            source: "/origin/test".to_owned(),
+            stamps: Stamps::default().with(Point::Started, 17),
+            outcome,
+        },
+        expires_at_ms: now_ms() + HOUR_MS,
+    }
+}
+
+fn offer(number: u8, content: Vec<u8>) -> Entry {
+    let outcome = Outcome::Ready {
+        media_type: "application/json".to_owned(),
+        content: Content::Inline(content),
+    };
+    entry(number, outcome)
+}
+
+fn small(number: u8) -> Entry {
+    offer(number, vec![b'1'; 10])
+}
+
+fn large(number: u8) -> Entry {
+    offer(number, vec![b'1'; 300 * 1024])
+}
+
+fn failure(number: u8) -> Entry {
+    let outcome = Outcome::Failed {
+        reason: "no luck".to_owned(),
+    };
+    entry(number, outcome)
+}
+
+fn open(folder: &Path, edges: &[EdgeWays]) -> Outbox {
+    Outbox::open(&folder.join("outbox.sqlite3"), edges.to_vec()).unwrap()
+}
+
+fn all() -> Take {
+    Take {
+        after: 0,
+        limit: 1000,
+        bytes: usize::MAX,
+        only: None,
+    }
+}
+
+async fn waiting(outbox: &Outbox, edge: &str, way: Way) -> Vec<Pending> {
+    outbox.take(edge, way, all()).await.unwrap()
+}
+
+/// Numbers of the tickets that wait.
+async fn numbers(outbox: &Outbox, edge: &str, way: Way) -> BTreeSet<String> {
+    let waiting = waiting(outbox, edge, way).await;
+    waiting
+        .into_iter()
+        .map(|one| one.settlement.event_id)
+        .collect()
+}
+
+fn names(numbers: impl IntoIterator<Item = u8>) -> BTreeSet<String> {
+    numbers
+        .into_iter()
+        .map(|number| format!("event-{number}"))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_settlement_comes_out_as_it_went_in_for_every_edge_and_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("a", true), edge("b", false)]);
+    for entry in [offer(1, vec![0xFF, 0]), failure(2)] {
+        assert_eq!(outbox.commit(entry.clone()).await.unwrap(), Committed::New);
+        for name in ["a", "b"] {
+            let waiting = waiting(&outbox, name, Way::Event).await;
+            let found = waiting.last().unwrap();
+            assert_eq!(found.settlement, entry.settlement);
+            assert_eq!(found.ticket, entry.ticket.as_str());
+            assert_eq!(found.expires_at_ms, entry.expires_at_ms);
+        }
+    }
+    assert_eq!(
+        numbers(&outbox, "a", Way::Kv).await,
+        names([1]),
+        "a failure needs no KV"
+    );
+    assert_eq!(numbers(&outbox, "b", Way::Kv).await, names([]));
+}
+
+#[tokio::test]
+async fn a_crash_loses_no_commit_and_brings_back_no_delivery() {
+    let folder = tempfile::tempdir().unwrap();
+    let edges = [edge("a", true)];
+    let outbox = open(folder.path(), &edges);
+    outbox.commit(small(1)).await.unwrap();
+    outbox.commit(small(2)).await.unwrap();
+    let first = waiting(&outbox, "a", Way::Event).await[0].id;
+    outbox.delivered(vec![first]).await.unwrap();
+    // What a crash leaves: the files as they are, while the process still has them open.
+    let crashed = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), crashed.path().join(file.file_name())).unwrap();
+    }
+    let outbox = open(crashed.path(), &edges);
+    assert_eq!(numbers(&outbox, "a", Way::Event).await, names([2]));
+    assert_eq!(numbers(&outbox, "a", Way::Kv).await, names([1, 2]));
+}
+
+#[tokio::test]
+async fn the_second_settlement_of_a_ticket_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("a", false)]);
+    outbox.commit(small(1)).await.unwrap();
+    let mut second = failure(1);
+    second.settlement.event_id = "second".to_owned();
+    assert_eq!(
+        outbox.commit(second.clone()).await.unwrap(),
+        Committed::Already
+    );
+    assert_eq!(numbers(&outbox, "a", Way::Event).await, names([1]));
+    // Nor once the first has been delivered.
+    let id = waiting(&outbox, "a", Way::Event).await[0].id;
+    outbox.delivered(vec![id]).await.unwrap();
+    assert!(outbox.has_settled(&ticket(1)).await.unwrap());
+    assert_eq!(outbox.commit(second).await.unwrap(), Committed::Already);
+    assert_eq!(numbers(&outbox, "a", Way::Event).await, names([]));
+}
+
+#[tokio::test]
+async fn large_content_is_positioned_before_its_event_is_due() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("a", true)]);
+    outbox.commit(large(1)).await.unwrap();
+    assert_eq!(numbers(&outbox, "a", Way::Event).await, names([]));
+    let kv = waiting(&outbox, "a", Way::Kv).await;
+    assert_eq!(kv[0].settlement, large(1).settlement);
+
+    let mut news = outbox.news();
+    news.mark_unchanged();
+    outbox.delivered(vec![kv[0].id]).await.unwrap();
+    assert!(
+        news.has_changed().unwrap(),
+        "the event's delivery is told of it"
+    );
+    let event = waiting(&outbox, "a", Way::Event).await;
+    assert!(!event[0].unpositioned);
+    assert!(matches!(
+        &event[0].settlement.outcome,
+        Outcome::Ready {
+            content: Content::Positioned,
+            ..
+        }
+    ));
+}
+
+#[tokio::test]
+async fn large_content_that_cannot_be_positioned_is_told_as_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("kv", true), edge("none", false)]);
+    outbox.commit(large(1)).await.unwrap();
+    assert!(waiting(&outbox, "none", Way::Event).await[0].unpositioned);
+    let kv = waiting(&outbox, "kv", Way::Kv).await;
+    outbox.refused(vec![kv[0].id]).await.unwrap();
+    assert!(waiting(&outbox, "kv", Way::Event).await[0].unpositioned);
+}
+
+#[tokio::test]
+async fn a_refused_small_offer_is_still_only_one_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("a", true)]);
+    outbox.commit(small(1)).await.unwrap();
+    let kv = waiting(&outbox, "a", Way::Kv).await;
+    outbox.refused(vec![kv[0].id]).await.unwrap();
+    assert_eq!(waiting(&outbox, "a", Way::Event).await.len(), 1);
+}
+
+#[tokio::test]
+async fn batches_keep_to_their_limits_and_go_on_where_the_last_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("a", false)]);
+    for number in 0..5 {
+        outbox.commit(offer(number, vec![b'1'; 100])).await.unwrap();
+    }
+    let take = |after, limit, bytes| {
+        let outbox = outbox.clone();
+        async move {
+            let take = Take {
+                after,
+                limit,
+                bytes,
+                only: None,
+            };
+            outbox.take("a", Way::Event, take).await.unwrap()
+        }
+    };
+    let first = take(0, 2, usize::MAX).await;
+    assert_eq!(first.len(), 2);
+    let rest = take(first[1].id, 10, 250).await;
+    assert_eq!(rest.len(), 2, "a third would be too much");
+    assert_eq!(take(0, 10, 1).await.len(), 1, "one always goes");
+    let only = Take {
+        only: Some(vec![rest[1].id, 999, first[0].id]),
+        ..all()
+    };
+    let only = outbox.take("a", Way::Event, only).await.unwrap();
+    let ids: Vec<_> = only.iter().map(|one| one.id).collect();
+    assert_eq!(ids, [rest[1].id, first[0].id]);
+}
+
+#[tokio::test]
+async fn a_journalled_login_is_there_until_it_settles_or_expires() {
+    let folder = tempfile::tempdir().unwrap();
+    let edges = [edge("a", false)];
+    let outbox = open(folder.path(), &edges);
+    let login = |number| {
+        let data = LoginData {
+            user: format!("user {number}"),
+            ..LoginData::default()
+        };
+        data.to_event(&ticket(number), "/origin/test", 17)
+    };
+    let later = now_ms() + HOUR_MS;
+    outbox
+        .journal_login(&ticket(1), &login(1), later)
+        .await
+        .unwrap();
+    outbox
+        .journal_login(&ticket(2), &login(2), later)
+        .await
+        .unwrap();
+    outbox
+        .journal_login(&ticket(3), &login(3), now_ms() + 1000)
+        .await
+        .unwrap();
+    outbox.commit(small(1)).await.unwrap();
+    outbox.purge(now_ms() + 2000).await.unwrap();
+    drop(outbox);
+    let outbox = open(folder.path(), &edges);
+    assert_eq!(outbox.journalled_logins().await.unwrap(), [login(2)]);
+}
+
+#[tokio::test]
+async fn what_expired_is_dropped_and_what_was_delivered_is_forgotten_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("a", true)]);
+    let mut expired = small(1);
+    expired.expires_at_ms = now_ms();
+    outbox.commit(expired).await.unwrap();
+    outbox.commit(small(2)).await.unwrap();
+    let purged = outbox.purge(now_ms() + 1).await.unwrap();
+    assert_eq!((purged.undelivered, purged.forgotten), (1, 0));
+    assert_eq!(numbers(&outbox, "a", Way::Kv).await, names([2]));
+
+    for way in [Way::Event, Way::Kv] {
+        let id = waiting(&outbox, "a", way).await[0].id;
+        outbox.delivered(vec![id]).await.unwrap();
+    }
+    let purged = outbox.purge(now_ms() + 60_000).await.unwrap();
+    assert_eq!(
+        purged,
+        Purged::default(),
+        "a late second settlement must be known"
+    );
+    let purged = outbox.purge(now_ms() + HOUR_MS).await.unwrap();
+    assert_eq!(purged.forgotten, 1);
+}
+
+#[tokio::test]
+async fn the_file_shrinks_again_after_a_burst() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("outbox.sqlite3");
+    let outbox = open(folder.path(), &[edge("a", true)]);
+    let pages = |path: &Path| -> i64 {
+        Connection::open(path)
+            .unwrap()
+            .pragma_query_value(None, "page_count", |row| row.get(0))
+            .unwrap()
+    };
+    for number in 0..20 {
+        outbox.commit(large(number)).await.unwrap();
+    }
+    let full = pages(&path);
+    for way in [Way::Kv, Way::Event] {
+        let ids = waiting(&outbox, "a", way)
+            .await
+            .iter()
+            .map(|one| one.id)
+            .collect();
+        outbox.delivered(ids).await.unwrap();
+    }
+    outbox.purge(now_ms()).await.unwrap();
+    assert!(
+        pages(&path) < full / 10,
+        "{full} pages became {}",
+        pages(&path)
+    );
+}
+
+#[tokio::test]
+async fn an_edge_that_is_no_longer_configured_loses_its_deliveries_and_a_new_one_gets_what_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("old", true), edge("stays", true)]);
+    outbox.commit(small(1)).await.unwrap();
+    outbox.commit(large(2)).await.unwrap();
+    drop(outbox);
+    let outbox = open(folder.path(), &[edge("stays", false), edge("new", true)]);
+    outbox.commit(small(3)).await.unwrap();
+    assert_eq!(numbers(&outbox, "old", Way::Event).await, names([]));
+    assert_eq!(numbers(&outbox, "old", Way::Kv).await, names([]));
+    assert_eq!(numbers(&outbox, "stays", Way::Kv).await, names([]));
+    assert_eq!(
+        numbers(&outbox, "stays", Way::Event).await,
+        names([1, 2, 3])
+    );
+    assert_eq!(numbers(&outbox, "new", Way::Kv).await, names([3]));
+    let events = waiting(&outbox, "stays", Way::Event).await;
+    let unpositioned: Vec<_> = events.iter().map(|one| one.unpositioned).collect();
+    assert_eq!(
+        unpositioned,
+        [false, true, false],
+        "the large one lost its KV"
+    );
+}
+
+#[test]
+fn a_second_process_is_kept_out_until_the_first_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("a", true)]);
+    let path = folder.path().join("outbox.sqlite3");
+    let error = Outbox::open(&path, vec![]).unwrap_err();
+    assert!(matches!(error, OutboxError::InUse(_)), "{error}");
+    drop(outbox);
+    assert!(Outbox::open(&path, vec![]).is_ok());
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("outbox.sqlite3");
+    drop(open(folder.path(), &[]));
+    Connection::open(&path)
+        .unwrap()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    let error = Outbox::open(&path, vec![]).unwrap_err();
+    assert!(
+        matches!(error, OutboxError::Newer { found: 99, .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_folder_that_is_missing_is_made_and_a_file_in_its_place_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(Outbox::open(&folder.path().join("a/b/outbox.sqlite3"), vec![]).is_ok());
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let error = Outbox::open(&folder.path().join("file/outbox.sqlite3"), vec![]).unwrap_err();
+    assert!(error.to_string().contains("outbox.sqlite3"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_at_once_are_each_kept_once_and_share_the_flushes_of_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("a", false)]);
+    let mut commits = tokio::task::JoinSet::new();
+    for number in 0..200 {
+        let outbox = outbox.clone();
+        // Every ticket twice.
+        commits.spawn(async move { outbox.commit(small(number / 2)).await.unwrap() });
+    }
+    let results = commits.join_all().await;
+    let new = results
+        .iter()
+        .filter(|result| **result == Committed::New)
+        .count();
+    assert_eq!(new, 100);
+    assert_eq!(waiting(&outbox, "a", Way::Event).await.len(), 100);
+}
+
+#[tokio::test]
+async fn one_bad_write_does_not_take_its_group_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("a", false)]);
+    let bad = outbox.inner.writer.write(|connection| {
+        connection.execute("DELETE FROM entry", [])?;
+        connection.execute("INSERT INTO nowhere VALUES (1)", [])
+    });
+    let (first, bad, second) = tokio::join!(outbox.commit(small(1)), bad, outbox.commit(small(2)));
+    assert!(bad.is_err());
+    assert_eq!(
+        (first.unwrap(), second.unwrap()),
+        (Committed::New, Committed::New)
+    );
+    assert_eq!(numbers(&outbox, "a", Way::Event).await, names([1, 2]));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Commit(u8),
+    Deliver(u8, bool),
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0_u8..8).prop_map(Step::Commit),
+        4 => (0_u8..8, any::<bool>()).prop_map(|(number, kv)| Step::Deliver(number, kv)),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Commits, deliveries and crashes in any order leave exactly what was committed and not delivered.
+    #[test]
+    fn exactly_the_undelivered_remains(steps in proptest::collection::vec(step(), 1..40)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let edges = [edge("a", true)];
+            let mut outbox = open(folder.path(), &edges);
+            let mut committed = BTreeSet::new();
+            let mut waits = BTreeSet::new();
+            for step in steps {
+                match step {
+                    Step::Commit(number) => {
+                        let is_new = committed.insert(number);
+                        let result = outbox.commit(small(number)).await.unwrap();
+                        assert_eq!(result == Committed::New, is_new);
+                        if is_new {
+                            waits.extend([(number, false), (number, true)]);
+                        }
+                    }
+                    Step::Deliver(number, kv) => {
+                        let way = if kv { Way::Kv } else { Way::Event };
+                        let name = format!("event-{number}");
+                        let id = waiting(&outbox, "a", way).await.into_iter()
+                            .find(|one| one.settlement.event_id == name).map(|one| one.id);
+                        assert_eq!(id.is_some(), waits.remove(&(number, kv)));
+                        outbox.delivered(id.into_iter().collect()).await.unwrap();
+                    }
+                    Step::Reopen => {
+                        drop(outbox);
+                        outbox = open(folder.path(), &edges);
+                    }
+                }
+            }
+            for kv in [false, true] {
+                let way = if kv { Way::Kv } else { Way::Event };
+                let expected = waits.iter().filter(|(_, of)| *of == kv).map(|(number, _)| *number);
+                assert_eq!(numbers(&outbox, "a", way).await, names(expected));
+            }
+        });
+    }
+}

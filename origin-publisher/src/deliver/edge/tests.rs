@@ -1,1 +1,278 @@
 //! What delivery of events promises.
+
+use std::{collections::HashMap, sync::Mutex, time::Instant as StdInstant};
+
+use headstart_protocol::{
+    report::EventResult,
+    settlement::{Content, Settlement},
+    signature,
+};
+use tempfile::TempDir;
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::any};
+
+use super::*;
+use crate::testing::{self, delivered, entry, key, offer, ticket_keys};
+
+/// An edge that answers each event as told, and remembers what it got.
+#[derive(Clone, Default)]
+struct FakeEdge(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// Answers for whole requests, used up one after the other.
+    whole: Vec<ResponseTemplate>,
+    /// Answers for an event's next comings; then it is accepted.
+    of_event: HashMap<String, Vec<Status>>,
+    /// What came, batch by batch.
+    batches: Vec<Vec<Event>>,
+    /// Batches larger than this are too large.
+    most: usize,
+}
+
+impl Respond for FakeEdge {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        let mut state = self.0.lock().unwrap();
+        let header = |name: &str| Some(request.headers.get(name)?.to_str().unwrap().to_owned());
+        signature::verify(header, &request.body, &key(2).into(), now_ms())
+            .expect("a good signature");
+        assert_eq!(request.headers["content-type"], MEDIA_TYPE_BATCH);
+        if let Some(answer) = state.whole.pop() {
+            return answer;
+        }
+        let events: Vec<Event> = Event::batch_from_json(&request.body)
+            .unwrap()
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        if state.most > 0 && events.len() > state.most {
+            return ResponseTemplate::new(413);
+        }
+        let results = events
+            .iter()
+            .map(|event| EventResult {
+                id: event.id.clone(),
+                status: state
+                    .of_event
+                    .get_mut(&event.id)
+                    .and_then(Vec::pop)
+                    .unwrap_or(Status::Accepted),
+                reason: None,
+            })
+            .collect();
+        state.batches.push(events);
+        ResponseTemplate::new(200).set_body_json(PublishReport { results })
+    }
+}
+
+impl FakeEdge {
+    /// How often each event came, by its id.
+    fn comings(&self) -> HashMap<String, usize> {
+        let mut comings = HashMap::new();
+        for event in self.0.lock().unwrap().batches.iter().flatten() {
+            *comings.entry(event.id.clone()).or_default() += 1;
+        }
+        comings
+    }
+
+    fn events(&self) -> Vec<Event> {
+        self.0.lock().unwrap().batches.concat()
+    }
+}
+
+struct Running {
+    edge: FakeEdge,
+    outbox: Outbox,
+    counters: Arc<Counters>,
+    shutdown: Shutdown,
+    lane: Option<EventLane>,
+    _server: MockServer,
+    _folder: TempDir,
+}
+
+impl Running {
+    /// A lane that is ready to run, without KV.
+    async fn new() -> Self {
+        let server = MockServer::start().await;
+        let edge = FakeEdge::default();
+        Mock::given(any())
+            .respond_with(edge.clone())
+            .mount(&server)
+            .await;
+        let (outbox, folder) = testing::outbox(false);
+        let (counters, shutdown) = (Arc::new(Counters::default()), Shutdown::default());
+        let lane = EventLane {
+            name: "edge".to_owned(),
+            url: format!("{}/events", server.uri()),
+            key: key(2),
+            ticket_keys: ticket_keys(),
+            client: http_client::build().unwrap(),
+            outbox: outbox.clone(),
+            counters: Arc::clone(&counters),
+            shutdown: shutdown.clone(),
+        };
+        Self {
+            edge,
+            outbox,
+            counters,
+            shutdown,
+            lane: Some(lane),
+            _server: server,
+            _folder: folder,
+        }
+    }
+
+    /// Keeps settlements, then lets them be delivered.
+    async fn deliver(&mut self, entries: Vec<crate::outbox::Entry>) {
+        for entry in entries {
+            self.outbox.commit(entry).await.unwrap();
+        }
+        if let Some(lane) = self.lane.take() {
+            tokio::spawn(lane.run());
+        }
+        delivered(&self.outbox, Way::Event).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shutdown.end();
+    }
+}
+
+#[tokio::test]
+async fn what_waits_travels_together_and_arrives_as_it_was_kept() {
+    let mut running = Running::new().await;
+    let failure = entry(Outcome::Failed {
+        reason: "no luck".to_owned(),
+    });
+    let entries = vec![offer(b"{ \"a\": 1 }"), failure];
+    let before = now_ms();
+    running.deliver(entries.clone()).await;
+    assert_eq!(running.edge.0.lock().unwrap().batches.len(), 1);
+    for (event, entry) in running.edge.events().into_iter().zip(entries) {
+        let (subject, settlement) = Settlement::of_event(event).unwrap();
+        assert_eq!(subject, entry.ticket.as_str());
+        assert_eq!(settlement.outcome, entry.settlement.outcome);
+        assert!(settlement.stamps.get(Point::Published).unwrap() >= before);
+    }
+    assert_eq!(running.counters.counts().delivered, 2);
+}
+
+#[tokio::test]
+async fn an_offer_that_comes_later_is_delivered_at_once() {
+    let mut running = Running::new().await;
+    running.deliver(vec![offer(b"1")]).await;
+    let start = StdInstant::now();
+    running.deliver(vec![offer(b"2")]).await;
+    assert!(start.elapsed() < Duration::from_secs(5));
+    assert_eq!(running.edge.events().len(), 2);
+}
+
+#[tokio::test]
+async fn only_what_the_edge_asks_for_again_is_sent_again() {
+    let mut running = Running::new().await;
+    let entries: Vec<_> = (0..5).map(|_| offer(b"1")).collect();
+    let ids: Vec<String> = entries
+        .iter()
+        .map(|entry| entry.settlement.event_id.clone())
+        .collect();
+    {
+        let mut state = running.edge.0.lock().unwrap();
+        state
+            .of_event
+            .insert(ids[0].clone(), vec![Status::Duplicate]);
+        state.of_event.insert(ids[1].clone(), vec![Status::Ignored]);
+        state
+            .of_event
+            .insert(ids[2].clone(), vec![Status::Rejected]);
+        state
+            .of_event
+            .insert(ids[3].clone(), vec![Status::Retry, Status::Retry]);
+    }
+    running.deliver(entries).await;
+    let comings = running.edge.comings();
+    let comings: Vec<usize> = ids.iter().map(|id| comings[id]).collect();
+    assert_eq!(comings, [1, 1, 1, 3, 1]);
+    let counts = running.counters.counts();
+    assert_eq!(
+        (counts.delivered, counts.retried, counts.refused),
+        (4, 2, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_failing_edge_gets_everything_once_it_is_well_again() {
+    let mut running = Running::new().await;
+    running.edge.0.lock().unwrap().whole = vec![
+        ResponseTemplate::new(503),
+        ResponseTemplate::new(401),
+        ResponseTemplate::new(200).set_body_string("no report"),
+        ResponseTemplate::new(500).insert_header("retry-after", "0"),
+    ];
+    running.deliver(vec![offer(b"1"), offer(b"2")]).await;
+    assert!(running.edge.comings().values().all(|count| *count == 1));
+    assert_eq!(running.counters.counts().retried, 8);
+}
+
+#[tokio::test]
+async fn retry_after_is_honoured() {
+    let mut running = Running::new().await;
+    running.edge.0.lock().unwrap().whole =
+        vec![ResponseTemplate::new(429).insert_header("retry-after", "2")];
+    let start = StdInstant::now();
+    running.deliver(vec![offer(b"1")]).await;
+    assert!(start.elapsed() >= Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_batch_that_is_too_large_for_the_edge_is_halved() {
+    let mut running = Running::new().await;
+    running.edge.0.lock().unwrap().most = 1;
+    running.deliver((0..5).map(|_| offer(b"1")).collect()).await;
+    assert_eq!(running.edge.comings().len(), 5);
+    assert_eq!(running.counters.counts().delivered, 5);
+}
+
+#[tokio::test]
+async fn no_body_is_larger_than_an_edge_takes() {
+    let mut running = Running::new().await;
+    let large = vec![b'"'; 200 * 1024];
+    running
+        .deliver(
+            (0..30)
+                .map(|_| {
+                    entry(Outcome::Ready {
+                        media_type: "text/plain".to_owned(),
+                        content: Content::Inline(large.clone()),
+                    })
+                })
+                .collect(),
+        )
+        .await;
+    let batches = running.edge.0.lock().unwrap().batches.clone();
+    assert_eq!(batches.iter().map(Vec::len).sum::<usize>(), 30);
+    for batch in batches {
+        let json: Vec<String> = batch.iter().map(Event::to_json).collect();
+        assert!(json.join(",").len() + 2 <= MAX_EVENTS_BODY_BYTES);
+    }
+}
+
+#[tokio::test]
+async fn content_too_large_for_an_edge_without_kv_is_told_as_a_failure() {
+    let mut running = Running::new().await;
+    running.deliver(vec![offer(&vec![b'1'; 300 * 1024])]).await;
+    let (_, settlement) = Settlement::of_event(running.edge.events().remove(0)).unwrap();
+    assert!(matches!(settlement.outcome, Outcome::Failed { .. }));
+}
+
+#[tokio::test]
+async fn what_expired_or_has_a_ticket_of_a_lost_key_is_not_sent() {
+    let mut running = Running::new().await;
+    let mut expired = offer(b"1");
+    expired.expires_at_ms = now_ms();
+    let mut foreign = offer(b"2");
+    foreign.ticket = Ticket::mint(now_ms(), [9; 10], &key(9));
+    running.deliver(vec![expired, foreign]).await;
+    assert_eq!(running.edge.events(), []);
+    assert_eq!(running.counters.counts().refused, 2);
+}

@@ -123,7 +123,14 @@ async fn speak(
         held: desk.held.iter().cloned().collect(),
     })
     .await?;
-    tracing::info!(edge, desk = desk.number, desks = count, capacity, held = desk.held.len(), "linked");
+    tracing::info!(
+        edge,
+        desk = desk.number,
+        desks = count,
+        capacity,
+        held = desk.held.len(),
+        "linked"
+    );
 
     let mut pings = interval(PING_EVERY);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -201,7 +208,11 @@ impl Link {
                 Ok(message) => Ok(Some(message)),
                 Err(error) => {
                     // Its text may hold a ticket; the error of an enum's name does not.
-                    tracing::warn!(line = error.line(), column = error.column(), "a message of the edge cannot be read");
+                    tracing::warn!(
+                        line = error.line(),
+                        column = error.column(),
+                        "a message of the edge cannot be read"
+                    );
                     Ok(None)
                 }
             },
@@ -210,7 +221,9 @@ impl Link {
                 |frame| format!("the edge closed the link: {} {}", frame.code, frame.reason),
             )),
             // The library answers pings by itself.
-            Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => Ok(None),
+            Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => {
+                Ok(None)
+            }
         }
     }
 

@@ -6,9 +6,7 @@ use headstart_protocol::limits::MAX_LINK_MESSAGE_BYTES;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
-    tungstenite::{
-        self, client::IntoClientRequest, protocol::WebSocketConfig,
-    },
+    tungstenite::{self, client::IntoClientRequest, protocol::WebSocketConfig},
 };
 
 use super::Links;
@@ -27,7 +25,9 @@ pub(super) enum HandshakeError {
     #[error("the edge did not answer within {} s", TIMEOUT.as_secs())]
     Timeout,
     /// The edge does not take our signature.
-    #[error("the edge refused the signature ({0}): it must have this origin's key in ORIGIN_KEYS, and both clocks must be right")]
+    #[error(
+        "the edge refused the signature ({0}): it must have this origin's key in ORIGIN_KEYS, and both clocks must be right"
+    )]
     Signature(u16),
     /// The edge answered something else.
     #[error("the edge answered {0}")]
@@ -54,7 +54,9 @@ pub(super) async fn open(links: &Links, desk: u32) -> Result<Socket, HandshakeEr
     let url = links.edge.at(&format!("/origin/link?desk={desk}"));
     // `http` becomes `ws` and `https` becomes `wss`.
     let mut request = url.replacen("http", "ws", 1).into_client_request()?;
-    request.headers_mut().extend(signed_headers(b"", &links.key));
+    request
+        .headers_mut()
+        .extend(signed_headers(b"", &links.key));
     let config = WebSocketConfig::default()
         .max_message_size(Some(2 * MAX_LINK_MESSAGE_BYTES))
         .max_frame_size(Some(2 * MAX_LINK_MESSAGE_BYTES));

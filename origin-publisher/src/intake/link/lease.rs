@@ -37,7 +37,10 @@ pub(super) async fn work(
     let ticket = match ticket_of(&event, &pipeline) {
         Ok(ticket) => ticket,
         Err(TicketError::Expired) => {
-            tracing::debug!(login = event.id, "the ticket has expired, nobody can ask for it");
+            tracing::debug!(
+                login = event.id,
+                "the ticket has expired, nobody can ask for it"
+            );
             return FromOrigin::Ack { lease };
         }
         Err(TicketError::Unknown) => {

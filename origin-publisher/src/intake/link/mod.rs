@@ -100,7 +100,13 @@ async fn keep_one(links: Arc<Links>, number: u32, desks: watch::Sender<u32>) {
             }
         }
         let wait = backoff.after_failure();
-        tracing::warn!(edge, desk = number, reason, retry_in_ms = crate::clock::whole_ms(wait), "no link");
+        tracing::warn!(
+            edge,
+            desk = number,
+            reason,
+            retry_in_ms = crate::clock::whole_ms(wait),
+            "no link"
+        );
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = links.shutdown.drained() => break,

@@ -1,1 +1,436 @@
-//! What the link promises.
+//! What the link promises, against an edge played by this test over a real WebSocket.
+
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt, StreamExt};
+use headstart_protocol::{
+    event::Event,
+    keys::KeyRing,
+    link::{FromEdge, FromOrigin},
+    settlement::Outcome,
+    signature,
+    ticket::Ticket,
+};
+use tempfile::TempDir;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+use tokio_tungstenite::{
+    WebSocketStream, accept_hdr_async,
+    tungstenite::{
+        Message,
+        handshake::server::{ErrorResponse, Request, Response},
+    },
+};
+
+use super::*;
+use crate::{
+    clock::now_ms,
+    config::EdgeConfig,
+    outbox::{Outbox, Take, Way},
+    testing::{self, key, login, ticket},
+};
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// The edge's side: where the origin's links come in.
+struct FakeEdge {
+    listener: TcpListener,
+}
+
+/// One link, with what it opened with.
+struct FakeLink {
+    socket: WebSocketStream<TcpStream>,
+    desk: String,
+    message_id: String,
+}
+
+impl FakeEdge {
+    async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self { listener }
+    }
+
+    fn addr(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+
+    /// The next link, its signature checked.
+    async fn accept(&self) -> FakeLink {
+        let (stream, _) = within(self.listener.accept()).await.unwrap();
+        let (mut desk, mut message_id) = (String::new(), String::new());
+        #[expect(clippy::result_large_err, reason = "the library's own type")]
+        let check = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
+            let header =
+                |name: &str| Some(request.headers().get(name)?.to_str().unwrap().to_owned());
+            let keys = KeyRing::from(key(2));
+            message_id = signature::verify(header, b"", &keys, now_ms()).expect("a good signature");
+            assert_eq!(request.uri().path(), "/origin/link");
+            desk = request.uri().query().unwrap_or_default().to_owned();
+            Ok(response)
+        };
+        let socket = accept_hdr_async(stream, check).await.unwrap();
+        FakeLink {
+            socket,
+            desk,
+            message_id,
+        }
+    }
+
+    /// The next link, welcomed; gives its hello too.
+    async fn welcome(&self, desks: u32) -> (FakeLink, FromOrigin) {
+        let mut link = self.accept().await;
+        link.say(&FromEdge::Welcome {
+            desk: 0,
+            desks,
+            lease_ms: 30_000,
+        })
+        .await;
+        let hello = link.hear().await;
+        (link, hello)
+    }
+}
+
+impl FakeLink {
+    async fn say(&mut self, message: &FromEdge) {
+        let text = serde_json::to_string(message).unwrap();
+        self.socket.send(Message::text(text)).await.unwrap();
+    }
+
+    async fn lease(&mut self, name: &str, event: Event, expires_in: Duration) {
+        self.say(&FromEdge::Lease {
+            lease: name.to_owned(),
+            expires_in_ms: crate::clock::whole_ms(expires_in),
+            event: Box::new(event),
+        })
+        .await;
+    }
+
+    async fn hear(&mut self) -> FromOrigin {
+        loop {
+            match within(self.socket.next()).await.unwrap().unwrap() {
+                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LONG, future)
+        .await
+        .expect("it happens in time")
+}
+
+struct Running {
+    edge: FakeEdge,
+    outbox: Outbox,
+    shutdown: Shutdown,
+    links: JoinHandle<()>,
+    _folder: TempDir,
+}
+
+impl Running {
+    /// Links of an origin with one thread and `queue` places.
+    async fn new(queue: usize) -> Self {
+        let edge = FakeEdge::new().await;
+        let (outbox, folder) = testing::outbox(false);
+        let shutdown = Shutdown::default();
+        let links = Links {
+            edge: EdgeConfig {
+                name: Some("edge".to_owned()),
+                url: format!("http://{}", edge.addr()).parse().unwrap(),
+                key_file: None,
+                kv: None,
+            },
+            key: key(2),
+            origin: "test".to_owned(),
+            capacity: 1 + queue,
+            pipeline: testing::pipeline(&outbox, queue, LONG),
+            shutdown: shutdown.clone(),
+        };
+        Self {
+            edge,
+            outbox,
+            shutdown,
+            links: tokio::spawn(keep(links)),
+            _folder: folder,
+        }
+    }
+
+    /// What the outbox holds: tickets and outcomes.
+    async fn settled(&self) -> Vec<(String, Outcome)> {
+        let take = Take {
+            after: 0,
+            limit: 100,
+            bytes: usize::MAX,
+            only: None,
+        };
+        let pending = self.outbox.take("edge", Way::Event, take).await.unwrap();
+        pending
+            .into_iter()
+            .map(|pending| (pending.ticket, pending.settlement.outcome))
+            .collect()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shutdown.end();
+    }
+}
+
+fn login_event(user: &str, ticket: &Ticket) -> Event {
+    login(user).to_event(ticket, "/edge/test", now_ms())
+}
+
+fn ack(lease: &str) -> FromOrigin {
+    FromOrigin::Ack {
+        lease: lease.to_owned(),
+    }
+}
+
+fn release(lease: &str) -> FromOrigin {
+    FromOrigin::Release {
+        lease: lease.to_owned(),
+    }
+}
+
+fn held(hello: &FromOrigin) -> Vec<String> {
+    match hello {
+        FromOrigin::Hello { held, .. } => held.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_lease_is_acked_once_its_offer_is_durable() {
+    let running = Running::new(4).await;
+    let (mut link, hello) = running.edge.welcome(1).await;
+    assert_eq!(
+        hello,
+        FromOrigin::Hello {
+            origin: "test".to_owned(),
+            capacity: 5,
+            held: vec![]
+        }
+    );
+    let ticket = ticket();
+    link.lease("l1", login_event("anna", &ticket), LONG).await;
+    assert_eq!(link.hear().await, ack("l1"));
+    let settled = running.settled().await;
+    assert_eq!(settled[0].0, ticket.as_str());
+    assert!(
+        matches!(&settled[0].1, Outcome::Ready { media_type, .. } if media_type == "text/plain")
+    );
+}
+
+#[tokio::test]
+async fn a_generation_that_fails_or_outlasts_its_lease_settles_as_failed() {
+    let running = Running::new(4).await;
+    let (mut link, _) = running.edge.welcome(1).await;
+    link.lease("l1", login_event("fails", &ticket()), LONG)
+        .await;
+    assert_eq!(link.hear().await, ack("l1"));
+    link.lease(
+        "l2",
+        login_event("sleeps", &ticket()),
+        Duration::from_millis(400),
+    )
+    .await;
+    assert_eq!(link.hear().await, ack("l2"));
+    let reasons: Vec<_> = running
+        .settled()
+        .await
+        .into_iter()
+        .map(|(_, outcome)| match outcome {
+            Outcome::Failed { reason } => reason,
+            Outcome::Ready { .. } => panic!("it has no offer"),
+        })
+        .collect();
+    assert_eq!(reasons, ["no luck", "the offer was not ready in time"]);
+}
+
+#[tokio::test]
+async fn a_login_that_makes_no_sense_settles_as_failed_and_a_foreign_ticket_is_handed_back() {
+    let running = Running::new(4).await;
+    let (mut link, _) = running.edge.welcome(1).await;
+    let mut senseless = login_event("anna", &ticket());
+    senseless.data = None;
+    link.lease("l1", senseless, LONG).await;
+    assert_eq!(link.hear().await, ack("l1"));
+    assert!(matches!(
+        running.settled().await[0].1,
+        Outcome::Failed { .. }
+    ));
+
+    let foreign = Ticket::mint(now_ms(), [9; 10], &key(9));
+    link.lease("l2", login_event("anna", &foreign), LONG).await;
+    assert_eq!(link.hear().await, release("l2"));
+    let expired = Ticket::mint(1, [9; 10], &key(1));
+    link.lease("l3", login_event("anna", &expired), LONG).await;
+    assert_eq!(link.hear().await, ack("l3"));
+    assert_eq!(running.settled().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_login_that_settled_before_is_acked_and_not_generated_again() {
+    let running = Running::new(4).await;
+    let (mut link, _) = running.edge.welcome(1).await;
+    let ticket = ticket();
+    for lease in ["l1", "l2"] {
+        link.lease(lease, login_event("anna", &ticket), LONG).await;
+        assert_eq!(link.hear().await, ack(lease));
+    }
+    assert_eq!(running.settled().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_login_leased_again_while_in_work_is_generated_once() {
+    let running = Running::new(4).await;
+    let (mut link, _) = running.edge.welcome(1).await;
+    let ticket = ticket();
+    let short = Duration::from_millis(400);
+    link.lease("l1", login_event("sleeps", &ticket), short)
+        .await;
+    link.lease("l2", login_event("sleeps", &ticket), LONG).await;
+    assert_eq!(link.hear().await, ack("l1"));
+    // The second would take far longer than this test waits, were it generated.
+    assert_eq!(link.hear().await, ack("l2"));
+    assert_eq!(running.settled().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_the_pool_has_no_room_for_is_handed_back() {
+    let running = Running::new(1).await;
+    let (mut link, _) = running.edge.welcome(1).await;
+    for lease in ["l1", "l2", "l3"] {
+        link.lease(lease, login_event("sleeps", &ticket()), LONG)
+            .await;
+    }
+    let FromOrigin::Release { .. } = link.hear().await else {
+        panic!("one of the three is too many");
+    };
+}
+
+#[tokio::test]
+async fn a_broken_link_is_opened_again_and_goes_on_with_what_is_held() {
+    let running = Running::new(4).await;
+    let (mut link, _) = running.edge.welcome(1).await;
+    link.lease(
+        "l1",
+        login_event("sleeps", &ticket()),
+        Duration::from_secs(2),
+    )
+    .await;
+    // Seen by the origin before the link breaks.
+    link.lease(
+        "l2",
+        login_event("anna", &Ticket::mint(1, [9; 10], &key(1))),
+        LONG,
+    )
+    .await;
+    assert_eq!(link.hear().await, ack("l2"));
+    let first_id = link.message_id.clone();
+    drop(link);
+    let (mut link, hello) = running.edge.welcome(1).await;
+    assert_ne!(
+        link.message_id, first_id,
+        "an edge refuses a handshake that it has seen"
+    );
+    assert_eq!(held(&hello), ["l1"]);
+    assert_eq!(link.hear().await, ack("l1"));
+}
+
+#[tokio::test]
+async fn an_edge_that_is_down_is_tried_again_until_it_is_there() {
+    let running = Running::new(4).await;
+    for _ in 0..2 {
+        // Taken and dropped: no WebSocket comes of it.
+        drop(within(running.edge.listener.accept()).await.unwrap());
+    }
+    let (_link, hello) = running.edge.welcome(1).await;
+    assert_eq!(held(&hello), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn every_desk_has_a_link_with_its_share_of_the_capacity() {
+    let running = Running::new(5).await;
+    let (first, hello) = running.edge.welcome(3).await;
+    assert!(matches!(hello, FromOrigin::Hello { capacity: 2, .. }));
+    let mut desks = vec![first.desk.clone()];
+    let mut links = vec![first];
+    for _ in 0..2 {
+        let (link, _) = running.edge.welcome(3).await;
+        desks.push(link.desk.clone());
+        links.push(link);
+    }
+    desks.sort();
+    assert_eq!(desks, ["desk=0", "desk=1", "desk=2"]);
+}
+
+#[tokio::test]
+async fn a_shutdown_says_so_finishes_what_is_held_and_closes() {
+    let mut running = Running::new(4).await;
+    let (mut link, _) = running.edge.welcome(1).await;
+    link.lease(
+        "l1",
+        login_event("sleeps", &ticket()),
+        Duration::from_millis(800),
+    )
+    .await;
+    link.lease(
+        "l2",
+        login_event("anna", &Ticket::mint(1, [9; 10], &key(1))),
+        LONG,
+    )
+    .await;
+    assert_eq!(link.hear().await, ack("l2"));
+    running.shutdown.drain();
+    assert_eq!(link.hear().await, FromOrigin::Drain {});
+    link.lease("l3", login_event("anna", &ticket()), LONG).await;
+    assert_eq!(link.hear().await, release("l3"), "it crossed the drain");
+    assert_eq!(link.hear().await, ack("l1"));
+    let closed = within(link.socket.next()).await.unwrap().unwrap();
+    assert!(closed.is_close(), "{closed:?}");
+    within(&mut running.links).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_not_finished_when_the_grace_is_over_is_handed_back() {
+    let mut running = Running::new(4).await;
+    let (mut link, _) = running.edge.welcome(1).await;
+    link.lease("l1", login_event("sleeps", &ticket()), LONG)
+        .await;
+    link.lease(
+        "l2",
+        login_event("anna", &Ticket::mint(1, [9; 10], &key(1))),
+        LONG,
+    )
+    .await;
+    assert_eq!(link.hear().await, ack("l2"));
+    running.shutdown.drain();
+    assert_eq!(link.hear().await, FromOrigin::Drain {});
+    running.shutdown.end();
+    assert_eq!(link.hear().await, release("l1"));
+    within(&mut running.links).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_passed_over() {
+    let running = Running::new(4).await;
+    let (mut link, _) = running.edge.welcome(1).await;
+    for text in [
+        "",
+        "{}",
+        "[1]",
+        r#"{"lease":{"lease":7}}"#,
+        r#"{"other":{}}"#,
+    ] {
+        link.socket.send(Message::text(text)).await.unwrap();
+    }
+    link.lease("l1", login_event("anna", &ticket()), LONG).await;
+    assert_eq!(link.hear().await, ack("l1"));
+}

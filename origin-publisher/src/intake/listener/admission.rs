@@ -68,7 +68,9 @@ impl Admission {
     ) -> Result<Admitted, Refusal> {
         let message_id = match (self.auth, &self.keys) {
             (Auth::Open, _) => None,
-            (Auth::Signed, None) => return Err(Refusal::Signature("no login key is configured".to_owned())),
+            (Auth::Signed, None) => {
+                return Err(Refusal::Signature("no login key is configured".to_owned()));
+            }
             (Auth::Signed, Some(keys)) => {
                 let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
                 let id = signature::verify(header, body, keys, now_ms)
@@ -145,9 +147,8 @@ mod tests {
     #[test]
     fn a_message_that_comes_again_gets_its_ticket_again_until_it_is_forgotten() {
         let admission = Admission::new(Auth::Open, None);
-        let come = |now_ms, random| {
-            admission.ticket(Some("m".to_owned()), now_ms, || ticket(random))
-        };
+        let come =
+            |now_ms, random| admission.ticket(Some("m".to_owned()), now_ms, || ticket(random));
         assert_eq!(come(0, 1), (ticket(1), true));
         assert_eq!(come(REPLAY_MEMORY_MS - 1, 2), (ticket(1), false));
         assert_eq!(come(REPLAY_MEMORY_MS, 3), (ticket(3), true));

@@ -8,7 +8,10 @@ use headstart_protocol::{
     limits::MAX_LOGIN_BODY_BYTES,
     problem::{MEDIA_TYPE, Problem},
 };
-use http::{HeaderValue, StatusCode, header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER}};
+use http::{
+    HeaderValue, StatusCode,
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+};
 
 use super::BODY_TIMEOUT;
 
@@ -38,15 +41,54 @@ pub(super) enum Refusal {
 impl Refusal {
     fn problem(self) -> Problem {
         match self {
-            Self::Body(detail) => Problem::new(400, "malformed", "The request cannot be read", detail),
-            Self::Signature(detail) => Problem::new(401, "signature", "The request is not signed by anyone known here", detail),
-            Self::NotFound => Problem::new(404, "not-found", "There is nothing here", "See POST /login, POST /offers and GET /healthz."),
-            Self::Method => Problem::new(405, "method", "This method is not for this route", "POST /login, POST /offers, GET /healthz."),
-            Self::Slow => Problem::new(408, "slow", "The body did not come in time", format!("It may take {} s.", BODY_TIMEOUT.as_secs())),
-            Self::Large => Problem::new(413, "too-large", "The body is too large", format!("It may have {MAX_LOGIN_BODY_BYTES} bytes.")),
-            Self::Failed(detail) => Problem::new(502, "generation-failed", "There is no offer", detail),
-            Self::Busy => Problem::new(503, "busy", "Too many offers are being generated", "Try again in a moment."),
-            Self::NotKept => Problem::new(503, "not-kept", "The login could not be kept", "Try again in a moment."),
+            Self::Body(detail) => {
+                Problem::new(400, "malformed", "The request cannot be read", detail)
+            }
+            Self::Signature(detail) => Problem::new(
+                401,
+                "signature",
+                "The request is not signed by anyone known here",
+                detail,
+            ),
+            Self::NotFound => Problem::new(
+                404,
+                "not-found",
+                "There is nothing here",
+                "See POST /login, POST /offers and GET /healthz.",
+            ),
+            Self::Method => Problem::new(
+                405,
+                "method",
+                "This method is not for this route",
+                "POST /login, POST /offers, GET /healthz.",
+            ),
+            Self::Slow => Problem::new(
+                408,
+                "slow",
+                "The body did not come in time",
+                format!("It may take {} s.", BODY_TIMEOUT.as_secs()),
+            ),
+            Self::Large => Problem::new(
+                413,
+                "too-large",
+                "The body is too large",
+                format!("It may have {MAX_LOGIN_BODY_BYTES} bytes."),
+            ),
+            Self::Failed(detail) => {
+                Problem::new(502, "generation-failed", "There is no offer", detail)
+            }
+            Self::Busy => Problem::new(
+                503,
+                "busy",
+                "Too many offers are being generated",
+                "Try again in a moment.",
+            ),
+            Self::NotKept => Problem::new(
+                503,
+                "not-kept",
+                "The login could not be kept",
+                "Try again in a moment.",
+            ),
         }
     }
 }
@@ -54,7 +96,8 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let problem = self.problem();
-        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut answer = (status, problem.to_json()).into_response();
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
@@ -73,7 +116,12 @@ impl IntoResponse for Refusal {
 pub(super) async fn read(body: Body) -> Result<Bytes, Refusal> {
     match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_LOGIN_BODY_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if std::error::Error::source(&error).is_some_and(|source| source.to_string().contains("length limit")) => Err(Refusal::Large),
+        Ok(Err(error))
+            if std::error::Error::source(&error)
+                .is_some_and(|source| source.to_string().contains("length limit")) =>
+        {
+            Err(Refusal::Large)
+        }
         Ok(Err(_)) => Err(Refusal::Body("the body ended early".to_owned())),
         Err(_) => Err(Refusal::Slow),
     }

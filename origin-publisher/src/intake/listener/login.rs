@@ -10,14 +10,17 @@ use headstart_protocol::{
     login::{LoginAccepted, LoginData},
     ticket::Ticket,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header::{CACHE_CONTROL, LOCATION, RETRY_AFTER}};
-
-use super::{Inner, Listener, admission::Admitted, answers::{Refusal, read}};
-use crate::{
-    clock::now_ms,
-    intake::unfinished::settle_journalled,
-    pipeline::Job,
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, LOCATION, RETRY_AFTER},
 };
+
+use super::{
+    Inner, Listener,
+    admission::Admitted,
+    answers::{Refusal, read},
+};
+use crate::{clock::now_ms, intake::unfinished::settle_journalled, pipeline::Job};
 
 pub(super) async fn login(
     State(listener): State<Listener>,
@@ -35,13 +38,11 @@ pub(super) async fn login(
     let (ticket, is_new) = inner.admission.ticket(message_id.clone(), now_ms, || {
         Ticket::mint(now_ms, random(), inner.pipeline.keys().current())
     });
-    if is_new {
-        if let Err(refusal) = begin(&listener, &ticket, login, now_ms).await {
-            if let Some(id) = &message_id {
-                inner.admission.forget(id);
-            }
-            return Err(refusal);
+    if is_new && let Err(refusal) = begin(&listener, &ticket, login, now_ms).await {
+        if let Some(id) = &message_id {
+            inner.admission.forget(id);
         }
+        return Err(refusal);
     }
     accepted(inner, &ticket)
 }
@@ -56,7 +57,11 @@ async fn begin(
     let pipeline = &listener.inner.pipeline;
     let event = login.to_event(ticket, pipeline.source(), now_ms);
     let expires_at_ms = ticket.expires_at_ms(pipeline.times());
-    if let Err(error) = pipeline.outbox().journal_login(ticket, &event, expires_at_ms).await {
+    if let Err(error) = pipeline
+        .outbox()
+        .journal_login(ticket, &event, expires_at_ms)
+        .await
+    {
         tracing::error!(%error, "a login was not kept");
         return Err(Refusal::NotKept);
     }

@@ -79,7 +79,6 @@ impl Listener {
     }
 
     /// The routes.
-    #[must_use]
     pub fn router(&self) -> Router {
         Router::new()
             .route("/login", post(login::login))

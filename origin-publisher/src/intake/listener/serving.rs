@@ -20,8 +20,11 @@ pub async fn serve(listener: Listener, socket: TcpListener) -> std::io::Result<(
     let layer = TimeoutLayer::with_status_code(http::StatusCode::GATEWAY_TIMEOUT, timeout);
     let router = listener.router().layer(layer);
     let over = shutdown.clone();
-    let serving = axum::serve(socket, router.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async move { shutdown.drained().await });
+    let serving = axum::serve(
+        socket,
+        router.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .with_graceful_shutdown(async move { shutdown.drained().await });
     tokio::select! {
         result = serving => result,
         () = over.over() => Ok(()),

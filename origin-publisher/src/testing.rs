@@ -1,0 +1,141 @@
+//! What several tests of this crate need: keys, tickets, offers, an outbox and a pipeline.
+
+use std::{sync::Arc, time::Duration};
+
+use headstart_protocol::{
+    keys::{Key, KeyRing},
+    login::LoginData,
+    settlement::{Content, Outcome, Settlement},
+    stamps::Stamps,
+    ticket::{Ticket, TicketTimes},
+};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::{
+    clock::now_ms,
+    generate::{
+        self, Deadline, GenerateError, Generator,
+        pool::{Pool, PoolSize},
+    },
+    outbox::{EdgeWays, Entry, Outbox, Way},
+    pipeline::Pipeline,
+};
+
+/// The rule of tickets in tests.
+pub(crate) const TIMES: TicketTimes = TicketTimes {
+    ttl_ms: 3_600_000,
+    young_ms: 0,
+};
+
+/// A key made of one byte.
+pub(crate) fn key(fill: u8) -> Key {
+    Key::from_bytes(&[fill; 32]).unwrap()
+}
+
+/// The ring of the ticket key.
+pub(crate) fn ticket_keys() -> KeyRing {
+    key(1).into()
+}
+
+/// A new ticket.
+pub(crate) fn ticket() -> Ticket {
+    let uuid = Uuid::now_v7();
+    let random = uuid.as_bytes()[6..].try_into().unwrap();
+    Ticket::mint(now_ms(), random, &key(1))
+}
+
+/// An offer for a new ticket, to be kept.
+pub(crate) fn offer(content: &[u8]) -> Entry {
+    entry(Outcome::Ready {
+        media_type: "application/json".to_owned(),
+        content: Content::Inline(content.to_vec()),
+    })
+}
+
+/// A settlement of a new ticket, to be kept.
+pub(crate) fn entry(outcome: Outcome) -> Entry {
+    let ticket = ticket();
+    Entry {
+        expires_at_ms: ticket.expires_at_ms(TIMES),
+        settlement: Settlement {
+            event_id: Uuid::now_v7().to_string(),
+            source: "/origin/test".to_owned(),
+            stamps: Stamps::default(),
+            outcome,
+        },
+        ticket,
+    }
+}
+
+/// An outbox of its own for one edge, `edge`.
+pub(crate) fn outbox(kv: bool) -> (Outbox, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let edges = vec![EdgeWays {
+        name: "edge".to_owned(),
+        kv,
+    }];
+    let outbox = Outbox::open(&folder.path().join("outbox.sqlite3"), edges).unwrap();
+    (outbox, folder)
+}
+
+/// Waits until nothing is left to be delivered in one way.
+pub(crate) async fn delivered(outbox: &Outbox, way: Way) {
+    let wait = async {
+        while outbox.pending("edge", way).await.unwrap() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait)
+        .await
+        .expect("everything is delivered in time");
+}
+
+/// Does what the user's name says: `fails`, `sleeps` for ever, or answers the name.
+#[derive(Debug)]
+pub(crate) struct ByName;
+
+impl Generator for ByName {
+    fn generate(
+        &self,
+        login: &LoginData,
+        deadline: &Deadline,
+    ) -> Result<generate::Content, GenerateError> {
+        match login.user.as_str() {
+            "fails" => return Err(GenerateError::Failed("no luck".to_owned())),
+            "sleeps" => {
+                while !deadline.has_passed() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                return Err(GenerateError::TimedOut);
+            }
+            _ => {}
+        }
+        Ok(generate::Content {
+            media_type: "text/plain".to_owned(),
+            bytes: login.user.clone().into_bytes(),
+        })
+    }
+}
+
+/// A pipeline into `outbox`, of one thread and `queue` places, with this longest time.
+pub(crate) fn pipeline(outbox: &Outbox, queue: usize, timeout: Duration) -> Pipeline {
+    let size = PoolSize { threads: 1, queue };
+    let pool = Pool::start(Arc::new(ByName), size, Arc::new(now_ms)).unwrap();
+    Pipeline::new(
+        pool,
+        outbox.clone(),
+        "/origin/test".to_owned(),
+        ticket_keys(),
+        TIMES,
+        timeout,
+    )
+}
+
+/// A login of this user.
+pub(crate) fn login(user: &str) -> LoginData {
+    LoginData {
+        user: user.to_owned(),
+        ..LoginData::default()
+    }
+}
