@@ -45,7 +45,6 @@ node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 22 ||
 # --- worker-build and wasm-bindgen -------------------------------------------
 
 # wasm-bindgen's command must be of the version that the code was compiled with.
-[ -f Cargo.lock ] || cargo generate-lockfile
 WASM_BINDGEN_VERSION="$(locked_version wasm-bindgen)"
 
 # fetch_wasm_bindgen: takes the release's ready-made binary, if it can be had quickly.

@@ -7,5 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT"
 
 scripts/build-edge.sh
-cargo build -p origin-publisher
+# All at once, the origin's program too: built alone, its dependencies would come out with
+# other features, and be compiled twice.
+cargo build --workspace --all-targets
 cargo test --workspace "$@"
