@@ -366,6 +366,19 @@ impl Desk {
         effects
     }
 
+    /// A lease could not be sent, because its link is gone: the login never left.
+    pub fn undelivered(&mut self, link: &str, lease: &str, now: u64) -> Vec<Effect> {
+        let mut effects = self.close_link(link, now);
+        if let Some((id, mut login)) = self.current(lease)
+            && matches!(login.place, Place::Leased { .. })
+        {
+            login.place = Place::Queued { away_from: None };
+            effects.push(self.put(id, login));
+        }
+        effects.extend(self.pump(now));
+        effects
+    }
+
     /// Does what is due.
     pub fn tick(&mut self, now: u64) -> Vec<Effect> {
         let due: Vec<Uuid> = self
@@ -775,6 +788,16 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_that_could_not_be_sent_goes_to_another_link_and_counts_for_nothing() {
+        let mut desk = desk_with(&[("a", 9), ("b", 1)]);
+        desk.enqueue(id(1), 0).unwrap();
+        let effects = desk.undelivered("a", &lease(1, 1), 5);
+        assert_eq!(leases(&effects), to("b", 1, 2));
+        assert_eq!(desk.logins[&id(1)].lost, 0);
+        assert!(!desk.links.contains_key("a"));
+    }
+
+    #[test]
     fn a_draining_origin_gets_no_more() {
         let mut desk = desk_with(&[("a", 9)]);
         desk.drain("a");
@@ -851,6 +874,7 @@ mod tests {
         Release(Index),
         Drain(u8),
         CloseLink(u8),
+        Undelivered(Index),
         Wait(u64),
         FailureTold(Index),
         Evict,
@@ -866,6 +890,7 @@ mod tests {
             2 => any::<Index>().prop_map(Step::Release),
             1 => (0..3_u8).prop_map(Step::Drain),
             2 => (0..3_u8).prop_map(Step::CloseLink),
+            1 => any::<Index>().prop_map(Step::Undelivered),
             4 => (0..40_000_u64).prop_map(Step::Wait),
             2 => any::<Index>().prop_map(Step::FailureTold),
             1 => Just(Step::Evict),
@@ -1017,6 +1042,14 @@ mod tests {
                 Step::CloseLink(n) => {
                     self.links.remove(&Self::link(*n));
                     self.desk.close_link(&Self::link(*n), self.now)
+                }
+                Step::Undelivered(index) => {
+                    if self.sent.is_empty() {
+                        return;
+                    }
+                    let (link, _, lease) = index.get(&self.sent).clone();
+                    self.links.remove(&link);
+                    self.desk.undelivered(&link, &lease, self.now)
                 }
                 Step::Wait(ms) => {
                     self.now += ms;

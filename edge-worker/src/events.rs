@@ -173,3 +173,105 @@ fn result(id: &str, status: Status, reason: Option<String>) -> EventResult {
         reason,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use headstart_protocol::{keys::Key, ticket::TicketTimes};
+
+    use super::*;
+
+    const NOW_MS: u64 = 1_700_000_000_000;
+
+    fn key(fill: u8) -> Key {
+        Key::from_bytes(&[fill; 32]).unwrap()
+    }
+
+    fn config() -> Config {
+        let text = key(1).expose();
+        Config::parse(|name| name.contains("KEY").then(|| text.clone()), |_| true).unwrap()
+    }
+
+    fn ticket(age_ms: u64, by: u8) -> Ticket {
+        Ticket::mint(NOW_MS - age_ms, [7; 10], &key(by))
+    }
+
+    fn json(ticket: &Ticket) -> String {
+        format!(
+            r#"{{"specversion":"1.0","id":"e1","source":"/o","type":"dev.headstart.offer.ready","subject":"{}","data":{{"a":1}}}}"#,
+            ticket.as_str()
+        )
+    }
+
+    fn read_as(content_type: &str, body: &str) -> Result<Vec<Result<Event, EventError>>, Error> {
+        read(content_type, Vec::new, body.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn each_content_mode_is_read() {
+        let event = json(&ticket(0, 1));
+        let one = read_as("application/cloudevents+json; charset=utf-8", &event).unwrap();
+        let batch = format!("[{event},7,{event}]");
+        let many = read_as("Application/CloudEvents-Batch+JSON", &batch).unwrap();
+        assert_eq!((one.len(), many.len()), (1, 3));
+        assert_eq!(one[0], many[2]);
+        assert!(many[1].is_err(), "one that is refused leaves the others");
+        let headers = [
+            ("ce-specversion", "1.0"),
+            ("ce-id", "e1"),
+            ("ce-source", "/o"),
+            ("ce-type", "dev.headstart.offer.ready"),
+            ("content-type", "text/plain"),
+        ];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let binary = read("text/plain", || headers.to_vec(), b"hi".to_vec()).unwrap();
+        assert_eq!(binary[0].as_ref().unwrap().media_type(), "text/plain");
+    }
+
+    #[test]
+    fn what_is_no_event_is_refused_as_a_whole() {
+        let refused = |content_type, body| read_as(content_type, body).unwrap_err();
+        assert!(matches!(
+            refused("application/json", "{}"),
+            Error::MediaType
+        ));
+        assert!(matches!(refused(MEDIA_TYPE_EVENT, "{"), Error::Event(_)));
+        assert!(matches!(refused(MEDIA_TYPE_BATCH, "{}"), Error::Event(_)));
+        let long = format!("[{}1]", "1,".repeat(MAX_EVENTS_PER_BATCH));
+        assert!(matches!(
+            refused(MEDIA_TYPE_BATCH, &long),
+            Error::TooManyEvents
+        ));
+    }
+
+    fn checked(ticket: &Ticket) -> Result<(Ticket, Event), EventResult> {
+        check(Event::from_json(json(ticket).as_bytes()), &config(), NOW_MS)
+    }
+
+    #[test]
+    fn an_event_about_a_ticket_of_ours_gets_the_time_of_its_receipt() {
+        let (found, event) = checked(&ticket(0, 1)).unwrap();
+        assert_eq!(found, ticket(0, 1));
+        assert_eq!(event.extensions["receivedat"], NOW_MS.to_string());
+        assert_eq!(event.data.unwrap().as_bytes(), br#"{"a":1}"#);
+    }
+
+    #[test]
+    fn a_forged_ticket_is_rejected_and_an_expired_one_ignored() {
+        let forged = checked(&ticket(0, 2)).unwrap_err();
+        assert_eq!(
+            (forged.id.as_str(), forged.status),
+            ("e1", Status::Rejected)
+        );
+        let TicketTimes { ttl_ms, .. } = config().ticket_times;
+        let old = checked(&ticket(ttl_ms, 1)).unwrap_err();
+        assert_eq!(old.status, Status::Ignored);
+    }
+
+    #[test]
+    fn an_event_of_an_unknown_type_is_rejected_with_the_reason() {
+        let json = json(&ticket(0, 1)).replace("offer.ready", "offer.lost");
+        let result = check(Event::from_json(json.as_bytes()), &config(), NOW_MS).unwrap_err();
+        assert_eq!(result.status, Status::Rejected);
+        assert!(result.reason.is_some_and(|reason| reason.contains("type")));
+    }
+}

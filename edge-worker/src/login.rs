@@ -1,7 +1,7 @@
 //! `POST /login`: mints a ticket for a user and stores the login at a desk, from where an origin gets
 //! it. The answer goes out once the login is stored.
 
-use std::fmt::Write;
+use std::{fmt::Write, net::IpAddr};
 
 use headstart_protocol::{
     limits::MAX_LOGIN_BODY_BYTES,
@@ -35,8 +35,8 @@ const RETRY_AFTER: &str = "1";
 pub async fn post(call: &Call) -> Result<Reply, Error> {
     let config = call.config()?;
     if config.login_auth == LoginAuth::Open {
-        let client = call.header("cf-connecting-ip").unwrap_or_default();
-        limit(call, &format!("client:{client}")).await?;
+        let address = call.header("cf-connecting-ip").unwrap_or_default();
+        limit(call, &format!("client:{}", network(&address))).await?;
     }
     let body = platform::read_body(&call.request, MAX_LOGIN_BODY_BYTES).await?;
     let webhook = match &config.login_auth {
@@ -69,7 +69,12 @@ pub async fn post(call: &Call) -> Result<Reply, Error> {
     };
     let (ticket, fresh) = match origin_link::enqueue(&call.env, desk, &enqueue).await? {
         Enqueued::Stored => (ticket, true),
-        Enqueued::Repeated { ticket } => (Ticket::verify(&ticket, &config.ticket_keys)?, false),
+        Enqueued::Repeated { ticket } => {
+            let ticket = Ticket::verify(&ticket, &config.ticket_keys).map_err(|_| {
+                Error::Platform("a repeated login's ticket is of a key that is gone".to_owned())
+            })?;
+            (ticket, false)
+        }
         Enqueued::Conflict => return Err(Error::LoginConflict),
         Enqueued::Full => return Err(Error::BacklogFull),
     };
@@ -95,6 +100,18 @@ async fn limit(call: &Call, key: &str) -> Result<(), Error> {
             console_warn!("the rate limiter failed: {error}");
             Ok(())
         }
+    }
+}
+
+/// What counts as one client: an IPv4 address, or the /64 network of an IPv6 one, which is the least
+/// that anybody gets and so all of it one client's.
+fn network(address: &str) -> String {
+    match address.parse::<IpAddr>() {
+        Ok(IpAddr::V6(v6)) if v6.to_ipv4_mapped().is_none() => {
+            let [a, b, c, d, ..] = v6.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        _ => address.to_owned(),
     }
 }
 
@@ -152,6 +169,16 @@ mod tests {
         }
         assert!(counts.iter().all(|count| *count > 800), "{counts:?}");
         assert_eq!(desk_of("x", 1), 0);
+    }
+
+    #[test]
+    fn addresses_of_one_network_are_one_client() {
+        assert_eq!(network("192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("2001:db8:1:2:3::4"), "2001:db8:1:2::/64");
+        assert_eq!(network("2001:db8:1:2:ffff::"), network("2001:db8:1:2::1"));
+        assert_ne!(network("2001:db8:1:3::1"), network("2001:db8:1:2::1"));
+        assert_eq!(network("::ffff:192.0.2.7"), "::ffff:192.0.2.7");
+        assert_eq!(network(""), "");
     }
 
     #[test]

@@ -275,16 +275,16 @@ impl LoginDeskDo {
                         lease,
                         expires_in_ms,
                     } => {
-                        if !self.send_lease(&link, login, lease, expires_in_ms)? {
-                            broken.push(link);
+                        if !self.send_lease(&link, login, &lease, expires_in_ms)? {
+                            broken.push((link, lease));
                         }
                     }
                     Effect::Fail { login, reason } => failures.push((login, reason)),
                 }
             }
             todo = Vec::new();
-            for link in broken {
-                todo.extend(self.with_desk(|desk| desk.close_link(&link, now_ms))?);
+            for (link, lease) in broken {
+                todo.extend(self.with_desk(|desk| desk.undelivered(&link, &lease, now_ms))?);
             }
         }
         Ok(failures)
@@ -295,7 +295,7 @@ impl LoginDeskDo {
         &self,
         link: &str,
         login: Uuid,
-        lease: String,
+        lease: &str,
         expires_in_ms: u64,
     ) -> Result<bool, Error> {
         let Some(event) = self.store()?.event(login)? else {
@@ -303,7 +303,7 @@ impl LoginDeskDo {
             return Ok(true);
         };
         let message = FromEdge::Lease {
-            lease,
+            lease: lease.to_owned(),
             expires_in_ms,
             event: Box::new(event),
         };

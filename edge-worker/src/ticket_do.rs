@@ -273,6 +273,10 @@ impl TicketDo {
 
     /// The ticket's time is over: whoever still waits is told, and everything is deleted.
     async fn expire(&self) -> Result<(), Error> {
+        if self.standing(|standing| *standing == TicketState::Expired) {
+            // An alarm may go off twice.
+            return Ok(());
+        }
         let settings = config::of(&self.env);
         let Ok(config) = settings.as_ref() else {
             // Without the ticket's key nobody can be told; that comes when the settings are right.

@@ -77,7 +77,7 @@ pub async fn get(call: &Call, text: &str) -> Result<Reply, Error> {
 /// `GET /tickets/{ticket}/events`
 ///
 /// # Errors
-/// [`Error::Misconfigured`], and [`Error::Platform`] when the hub cannot be reached.
+/// Only [`Error::Misconfigured`], as [`get`].
 pub async fn events(call: &Call, text: &str) -> Result<Reply, Error> {
     let config = call.config()?;
     let ticket = match admit(call, config, text) {
@@ -86,8 +86,7 @@ pub async fn events(call: &Call, text: &str) -> Result<Reply, Error> {
     };
     let stores = WorkerStores::new(call, config, &ticket, 0);
     let Some((offer, place)) = lookup::without_hub(&stores, stores.age()).await else {
-        let response = hub::forward(&call.env, &ticket, &call.request).await?;
-        return Ok(Reply::Untouched(response));
+        return Ok(stores.hand_on().await);
     };
     let answer = if call.head.last_event_id == offer.metadata.event_id {
         Answer::new(204).header("Cache-Control", "private, no-store")
@@ -104,7 +103,7 @@ pub async fn events(call: &Call, text: &str) -> Result<Reply, Error> {
 /// `GET /tickets/{ticket}/ws`
 ///
 /// # Errors
-/// [`Error::Misconfigured`], and [`Error::Platform`] when the hub cannot be reached.
+/// [`Error::Misconfigured`], and [`Error::Platform`] when there is no WebSocket to be had.
 pub async fn socket(call: &Call, text: &str) -> Result<Reply, Error> {
     let config = call.config()?;
     let admitted = admit(call, config, text).and_then(|ticket| {
@@ -117,8 +116,7 @@ pub async fn socket(call: &Call, text: &str) -> Result<Reply, Error> {
     };
     let stores = WorkerStores::new(call, config, &ticket, 0);
     let Some((offer, place)) = lookup::without_hub(&stores, stores.age()).await else {
-        let response = hub::forward(&call.env, &ticket, &call.request).await?;
-        return Ok(Reply::Untouched(response));
+        return Ok(stores.hand_on().await);
     };
     let (client, server) = websocket::pair()?;
     server.accept()?;
@@ -186,6 +184,17 @@ impl<'a> WorkerStores<'a> {
 
     fn served(&self, answer: Answer, served: Served) -> Answer {
         with_cache_status(answer, &self.call.node, served, &self.timings.borrow())
+    }
+
+    /// Lets the hub answer, whose response goes out untouched.
+    async fn hand_on(&self) -> Reply {
+        match hub::forward(&self.call.env, self.ticket, &self.call.request).await {
+            Ok(response) => Reply::Untouched(response),
+            Err(error) => {
+                error.log();
+                self.served(error.answer(), Served::Miss).into()
+            }
+        }
     }
 
     fn note(&self, place: Place, since_ms: u64) {
