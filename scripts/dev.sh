@@ -13,7 +13,8 @@ cd "$ROOT"
 edge=http://127.0.0.1:8787
 origin=http://127.0.0.1:8788
 trap stop_all EXIT
-trap 'exit 130' INT TERM HUP
+# Ctrl-C is how this is meant to end.
+trap 'exit 0' INT TERM HUP
 
 scripts/keys.sh
 [ -e .headstart/origin.toml ] ||

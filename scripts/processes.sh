@@ -17,15 +17,15 @@ start() {
   GROUPS_STARTED+=("$STARTED")
 }
 
-# stop_all: ends every group, the youngest first. Each leader has five seconds to end
-# by itself; then the rest of its group is killed. workerd needs that: it outlives
-# a gentler signal while a stream is open.
+# stop_all: ends every group, the youngest first. Each leader has twelve seconds to end by
+# itself (an origin takes up to ten to finish what it holds); then the rest of its group is
+# killed. workerd needs that: it outlives a gentler signal while a stream is open.
 stop_all() {
   local index leader
   for ((index = ${#GROUPS_STARTED[@]} - 1; index >= 0; index--)); do
     leader="${GROUPS_STARTED[index]}"
     kill -TERM "$leader" 2>/dev/null || true
-    for _ in {1..50}; do
+    for _ in {1..120}; do
       kill -0 "$leader" 2>/dev/null || break
       sleep 0.1
     done
