@@ -114,7 +114,7 @@ impl Pipeline {
         let (stamps, outcome) = outcome(result, stamps)?;
         match &outcome {
             Outcome::Failed { reason } => {
-                tracing::warn!(ticket = %uuid, reason, "generation failed")
+                tracing::warn!(ticket = %uuid, reason, "generation failed");
             }
             Outcome::Ready { .. } => tracing::debug!(ticket = %uuid, "generated"),
         }

@@ -194,9 +194,7 @@ fn announce(config: &Config, socket: &TcpListener) {
 }
 
 async fn listen(listener: Listener, socket: TcpListener) {
-    if let Err(error) = listener::serve(listener.clone(), socket).await {
-        tracing::error!(%error, "the listener ended");
-    }
+    listener::serve(listener.clone(), socket).await;
     listener.settled().await;
 }
 

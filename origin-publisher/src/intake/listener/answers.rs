@@ -1,5 +1,7 @@
 //! Every refusal of the listener, made into an answer in this one place.
 
+use std::error::Error as _;
+
 use axum::{
     body::{Body, Bytes, to_bytes},
     response::{IntoResponse, Response},
@@ -10,10 +12,15 @@ use headstart_protocol::{
 };
 use http::{
     HeaderValue, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
 };
 
+use http_body_util::LengthLimitError;
+
 use super::BODY_TIMEOUT;
+
+/// What there is.
+const ROUTES: &str = "There are POST /login, POST /offers and GET /healthz.";
 
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,60 +43,61 @@ pub(super) enum Refusal {
     Failed(String),
     /// The login could not be kept.
     NotKept,
+    /// The answer took longer than any should.
+    Late,
 }
 
 impl Refusal {
+    /// As the client sees it. The kinds that an edge has too have its names.
     fn problem(self) -> Problem {
-        match self {
-            Self::Body(detail) => {
-                Problem::new(400, "malformed", "The request cannot be read", detail)
-            }
-            Self::Signature(detail) => Problem::new(
+        let (status, slug, title, detail) = match self {
+            Self::Body(detail) => (400, "malformed-login", "The login cannot be read", detail),
+            Self::Signature(detail) => (
                 401,
-                "signature",
+                "signature-refused",
                 "The request is not signed by anyone known here",
                 detail,
             ),
-            Self::NotFound => Problem::new(
-                404,
-                "not-found",
-                "There is nothing here",
-                "See POST /login, POST /offers and GET /healthz.",
-            ),
-            Self::Method => Problem::new(
+            Self::NotFound => (404, "not-found", "There is nothing here", ROUTES.to_owned()),
+            Self::Method => (
                 405,
-                "method",
+                "method-not-allowed",
                 "This method is not for this route",
-                "POST /login, POST /offers, GET /healthz.",
+                ROUTES.to_owned(),
             ),
-            Self::Slow => Problem::new(
+            Self::Slow => (
                 408,
-                "slow",
+                "body-too-slow",
                 "The body did not come in time",
                 format!("It may take {} s.", BODY_TIMEOUT.as_secs()),
             ),
-            Self::Large => Problem::new(
+            Self::Large => (
                 413,
-                "too-large",
+                "body-too-large",
                 "The body is too large",
                 format!("It may have {MAX_LOGIN_BODY_BYTES} bytes."),
             ),
-            Self::Failed(detail) => {
-                Problem::new(502, "generation-failed", "There is no offer", detail)
-            }
-            Self::Busy => Problem::new(
+            Self::Failed(detail) => (502, "generation-failed", "There is no offer", detail),
+            Self::Busy => (
                 503,
-                "busy",
+                "backlog-full",
                 "Too many offers are being generated",
-                "Try again in a moment.",
+                "Try again in a moment.".to_owned(),
             ),
-            Self::NotKept => Problem::new(
+            Self::NotKept => (
                 503,
                 "not-kept",
                 "The login could not be kept",
-                "Try again in a moment.",
+                "Try again in a moment.".to_owned(),
             ),
-        }
+            Self::Late => (
+                504,
+                "late",
+                "The answer took too long",
+                "Try again later.".to_owned(),
+            ),
+        };
+        Problem::new(status, slug, title, detail)
     }
 }
 
@@ -105,9 +113,6 @@ impl IntoResponse for Refusal {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        if status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, POST"));
-        }
         answer
     }
 }
@@ -116,13 +121,14 @@ impl IntoResponse for Refusal {
 pub(super) async fn read(body: Body) -> Result<Bytes, Refusal> {
     match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_LOGIN_BODY_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error))
-            if std::error::Error::source(&error)
-                .is_some_and(|source| source.to_string().contains("length limit")) =>
-        {
-            Err(Refusal::Large)
-        }
+        Ok(Err(error)) if is_too_large(&error) => Err(Refusal::Large),
         Ok(Err(_)) => Err(Refusal::Body("the body ended early".to_owned())),
         Err(_) => Err(Refusal::Slow),
     }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    error
+        .source()
+        .is_some_and(<dyn std::error::Error>::is::<LengthLimitError>)
 }

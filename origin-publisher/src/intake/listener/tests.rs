@@ -5,7 +5,10 @@ use headstart_protocol::{
 };
 use reqwest::{Client, RequestBuilder, Response};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 use super::*;
 use crate::{
@@ -140,18 +143,18 @@ async fn a_login_must_be_signed_and_a_wrong_or_old_signature_is_refused() {
     let body = r#"{"user":"anna"}"#;
     for path in ["/login", "/offers"] {
         let post = || running.post(path, body);
-        problem(post().send().await.unwrap(), 401, "signature").await;
+        problem(post().send().await.unwrap(), 401, "signature-refused").await;
         let wrong = post().headers(signed_headers(body.as_bytes(), &key(4)));
-        problem(wrong.send().await.unwrap(), 401, "signature").await;
+        problem(wrong.send().await.unwrap(), 401, "signature-refused").await;
         let other = post().headers(signed_headers(b"{}", &key(3)));
-        problem(other.send().await.unwrap(), 401, "signature").await;
+        problem(other.send().await.unwrap(), 401, "signature-refused").await;
         let mut old = post();
         for (name, value) in
             SignedHeaders::sign("m", now_ms() - 400_000, body.as_bytes(), &key(3)).pairs()
         {
             old = old.header(name, value);
         }
-        problem(old.send().await.unwrap(), 401, "signature").await;
+        problem(old.send().await.unwrap(), 401, "signature-refused").await;
         let good = post().headers(signed_headers(body.as_bytes(), &key(3)));
         assert!(good.send().await.unwrap().status().is_success());
     }
@@ -189,7 +192,7 @@ async fn what_is_no_login_is_refused() {
         problem(
             running.post("/login", body).send().await.unwrap(),
             400,
-            "malformed",
+            "malformed-login",
         )
         .await;
     }
@@ -200,7 +203,7 @@ async fn what_is_no_login_is_refused() {
     problem(
         running.post("/login", &large).send().await.unwrap(),
         413,
-        "too-large",
+        "body-too-large",
     )
     .await;
     // Of unknown length, so that only reading can tell.
@@ -208,7 +211,7 @@ async fn what_is_no_login_is_refused() {
     let streamed = running
         .post("/login", "")
         .body(reqwest::Body::wrap_stream(chunks));
-    problem(streamed.send().await.unwrap(), 413, "too-large").await;
+    problem(streamed.send().await.unwrap(), 413, "body-too-large").await;
 }
 
 #[tokio::test]
@@ -216,7 +219,9 @@ async fn other_routes_and_methods_are_problems_too() {
     let running = Running::new(Auth::Open, 4).await;
     let get = |path: &str| running.client.get(format!("{}{path}", running.url)).send();
     problem(get("/other").await.unwrap(), 404, "not-found").await;
-    problem(get("/login").await.unwrap(), 405, "method").await;
+    let wrong = get("/login").await.unwrap();
+    assert_eq!(wrong.headers()["allow"], "POST");
+    problem(wrong, 405, "method-not-allowed").await;
     let health = get("/healthz").await.unwrap();
     assert_eq!(health.status(), 200);
     let health: Value = health.json().await.unwrap();
@@ -239,8 +244,22 @@ async fn a_full_pool_refuses_before_anything_is_kept() {
         assert!(kept < 20, "the pool never fills");
     };
     assert_eq!(refused.headers()["retry-after"], "1");
-    problem(refused, 503, "busy").await;
+    problem(refused, 503, "backlog-full").await;
     assert!(running.outbox.journalled_logins().await.unwrap().len() <= kept);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_its_body_too_slowly_is_refused() {
+    let running = Running::new(Auth::Open, 4).await;
+    let address = running.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = "POST /login HTTP/1.1\r\nhost: test\r\ncontent-length: 9\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    let read = stream.read_exact(&mut answer);
+    let read = tokio::time::timeout(BODY_TIMEOUT * 2, read).await;
+    read.expect("it is answered in time").unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
 }
 
 #[tokio::test]
