@@ -14,7 +14,7 @@ setup: ## install the build tools (the first time it compiles for some minutes)
 
 build: setup ## build the edge's Worker and the origin
 	@scripts/build-edge.sh
-	@cargo build --release -p origin-publisher
+	@cargo build --profile origin -p origin-publisher
 
 demo: build ## see a login become an offer: start all parts, log in, print the times, end
 	@scripts/demo.sh

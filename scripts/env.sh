@@ -46,4 +46,4 @@ export WRANGLER_HIDE_BANNER=true
 export CLOUDFLARE_CF_FETCH_ENABLED=false
 
 # The origin's program, as `make build` makes it.
-export ORIGIN="${CARGO_TARGET_DIR:-$ROOT/target}/release/origin-publisher"
+export ORIGIN="${CARGO_TARGET_DIR:-$ROOT/target}/origin/origin-publisher"
