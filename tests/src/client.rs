@@ -44,6 +44,8 @@ impl Client {
             base: base.to_owned(),
             http: reqwest::Client::builder()
                 .no_proxy()
+                // A server that refuses a body closes the connection, and a pool may notice too late.
+                .pool_max_idle_per_host(0)
                 .build()
                 .expect("a client can be made"),
             is_edge: true,

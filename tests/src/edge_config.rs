@@ -5,7 +5,10 @@ use std::{env, fmt::Display, fs, path::PathBuf};
 use headstart_protocol::keys::Key;
 use toml::{Table, Value};
 
-use crate::keys::{login_key, origin_key, rotated_key, ticket_key};
+use crate::{
+    keys::{login_key, origin_key, rotated_key, ticket_key},
+    wait::PATIENCE,
+};
 
 /// The repository's root.
 #[must_use]
@@ -37,7 +40,8 @@ pub struct EdgeConfig {
 }
 
 impl Default for EdgeConfig {
-    /// As `wrangler.toml` says, with the keys of [`crate::keys`], and no rate limit in the way.
+    /// As `wrangler.toml` says, with the keys of [`crate::keys`], time-outs that a busy machine keeps,
+    /// and no rate limit in the way.
     fn default() -> Self {
         let ring = |key: Key| format!("{},{}", key.expose(), rotated_key().expose());
         let secrets = [
@@ -45,8 +49,12 @@ impl Default for EdgeConfig {
             ("ORIGIN_KEYS", ring(origin_key())),
             ("LOGIN_KEYS", ring(login_key())),
         ];
+        let patience = PATIENCE.as_secs().to_string();
+        let timeouts = ["LEASE_SECONDS", "LOGIN_TIMEOUT_SECONDS"];
         Self {
-            vars: Vec::new(),
+            vars: timeouts
+                .map(|name| (name.to_owned(), patience.clone()))
+                .to_vec(),
             secrets: secrets
                 .map(|(name, value)| (name.to_owned(), value))
                 .to_vec(),

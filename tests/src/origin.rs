@@ -23,6 +23,15 @@ use crate::{
 /// What an origin logs when it listens, beside the address.
 const LISTENING: &str = "listening";
 
+/// An effort that takes a second or more of a debug build.
+const SLOW: i64 = 1500;
+
+/// An effort that outlasts any test.
+const ENDLESS: i64 = 1_000_000;
+
+/// Longest generation, in milliseconds, where it must not run out of time on a busy machine.
+const NO_TIMEOUT_MS: i64 = 600_000;
+
 /// The binary: `HEADSTART_ORIGIN_BIN`, or the one that was built with this test.
 fn binary() -> PathBuf {
     let binary = env::var_os("HEADSTART_ORIGIN_BIN").map_or_else(
@@ -99,6 +108,20 @@ impl OriginConfig {
     pub fn set(mut self, path: &str, value: impl Into<Value>) -> Self {
         self.values.push((path.to_owned(), value.into()));
         self
+    }
+
+    /// That takes long enough for an offer to be interrupted.
+    #[must_use]
+    pub fn slow(self) -> Self {
+        self.set("generate.effort", SLOW)
+            .set("generate.timeout_ms", NO_TIMEOUT_MS)
+    }
+
+    /// That never finishes an offer.
+    #[must_use]
+    pub fn endless(self) -> Self {
+        self.set("generate.effort", ENDLESS)
+            .set("generate.timeout_ms", NO_TIMEOUT_MS)
     }
 
     /// With this variable in its environment.

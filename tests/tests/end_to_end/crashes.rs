@@ -18,9 +18,6 @@ use tokio::task::spawn_blocking;
 
 const CUSTOMER: &str = "17850";
 
-/// An effort that takes some seconds.
-const SLOW: i64 = 2000;
-
 async fn edge_and_gate(mode: Mode) -> (Edge, Gate) {
     let edge = Edge::start(EdgeConfig::default()).await;
     let gate = Gate::before(edge.address(), mode).await;
@@ -31,7 +28,7 @@ async fn edge_and_gate(mode: Mode) -> (Edge, Gate) {
 async fn an_origin_killed_while_it_generates_begins_again() {
     let edge = Edge::start(EdgeConfig::default()).await;
     let config = OriginConfig::new("one").edge(&edge);
-    let mut origin = Origin::start(config.set("generate.effort", SLOW));
+    let mut origin = Origin::start(config.slow());
     let client = edge.client();
     let ticket = client.login(CUSTOMER).await;
     let (stream, ws) = (client.events(&ticket).await, client.ws(&ticket).await);
@@ -111,7 +108,7 @@ async fn an_origin_killed_before_it_heard_of_its_delivery_delivers_to_nobody_twi
 async fn an_origin_killed_again_and_again_loses_no_login() {
     let edge = Edge::start(EdgeConfig::default()).await;
     let config = OriginConfig::new("one").edge(&edge);
-    let mut origin = Origin::start(config.set("generate.effort", SLOW / 10));
+    let mut origin = Origin::start(config.set("generate.effort", 200));
     let client = edge.client();
     let waiting = join_all((0..12).map(|n| {
         let client = client.clone();
@@ -174,7 +171,7 @@ async fn an_offer_that_an_edge_has_taken_survives_its_death() {
 async fn an_origin_finds_its_edge_again_and_delivers_what_was_generated_meanwhile() {
     let mut edge = Edge::start(EdgeConfig::default()).await;
     let config = OriginConfig::new("one").edge(&edge);
-    let origin = Origin::start(config.set("generate.effort", SLOW));
+    let origin = Origin::start(config.slow());
     let client = edge.client();
     let ticket = client.login(CUSTOMER).await;
     origin.generates(1).await;

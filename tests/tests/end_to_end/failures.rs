@@ -81,7 +81,7 @@ async fn an_offer_that_is_not_generated_in_time_fails_every_way_of_waiting() {
     let edge = Edge::start(EdgeConfig::default()).await;
     let origin = OriginConfig::new("slow")
         .edge(&edge)
-        .set("generate.effort", 1_000_000)
+        .endless()
         .set("generate.timeout_ms", 500);
     let _origin = Origin::start(origin);
     let client = edge.client();

@@ -44,9 +44,7 @@ async fn an_offer_can_be_waited_for_at_the_origin_itself() {
 #[tokio::test]
 async fn a_login_that_the_origin_took_outlives_its_death() {
     let edge = Edge::start(EdgeConfig::default()).await;
-    let config = OriginConfig::new("one")
-        .edge(&edge)
-        .set("generate.effort", 2000);
+    let config = OriginConfig::new("one").edge(&edge).slow();
     let mut origin = Origin::start(config);
     let login = origin
         .listener()
