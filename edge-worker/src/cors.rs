@@ -74,7 +74,8 @@ impl Cors {
             None => answer,
             Some(allowed) => answer
                 .header("Access-Control-Allow-Origin", allowed)
-                .header("Access-Control-Expose-Headers", EXPOSED),
+                .header("Access-Control-Expose-Headers", EXPOSED)
+                .header("Timing-Allow-Origin", allowed),
         }
     }
 

@@ -265,7 +265,15 @@ impl LoginDeskDo {
         let mut todo = effects;
         while !todo.is_empty() {
             let mut broken = Vec::new();
-            for effect in todo {
+            let mut effects = todo.into_iter().peekable();
+            while let Some(effect) = effects.next() {
+                if let (Effect::Save(id, _), Some(Effect::Save(next, _))) =
+                    (&effect, effects.peek())
+                    && id == next
+                {
+                    // It is stored again at once: a login that is leased as soon as it comes.
+                    continue;
+                }
                 match effect {
                     Effect::Save(id, login) => store.save(id, &login)?,
                     Effect::Delete(id) => store.delete(id)?,
