@@ -11,9 +11,12 @@ use crate::commands::login::LoginArgs;
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100)]
 pub struct Cli {
-    /// How the log on standard error is written; `HEADSTART_LOG` says how much (such as `debug`).
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Human)]
+    /// How the log on standard error is written
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Human)]
     pub log_format: LogFormat,
+    /// How much is logged
+    #[arg(long, global = true, value_enum, value_name = "LEVEL", default_value_t = LogLevel::Info, env = "HEADSTART_LOG")]
+    pub log_level: LogLevel,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -26,6 +29,19 @@ pub enum LogFormat {
     Human,
     /// One JSON object on each line.
     Json,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Only what went wrong.
+    Error,
+    /// And what is not as it should be.
+    Warn,
+    /// And what happens.
+    Info,
+    /// And what happens inside.
+    Debug,
 }
 
 /// What to do.

@@ -11,7 +11,7 @@ use cli::{Cli, Command};
 fn main() -> ExitCode {
     origin_publisher::http_client::install_tls_provider();
     let cli = Cli::parse();
-    commands::logging::start(cli.log_format);
+    commands::logging::start(cli.log_format, cli.log_level);
     let result = match cli.command {
         Command::Serve(args) => commands::serve::run(&args),
         Command::Login(args) => commands::block_on(commands::login::run(args)),

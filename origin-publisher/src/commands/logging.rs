@@ -4,12 +4,18 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::LogFormat;
+use crate::cli::{LogFormat, LogLevel};
 
-/// Starts it. `HEADSTART_LOG` says how much is logged, in the syntax of `RUST_LOG`.
-pub fn start(format: LogFormat) {
-    let filter =
-        EnvFilter::try_from_env("HEADSTART_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+/// Starts it.
+pub fn start(format: LogFormat, level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+    };
+    // Of libraries only warnings: their finer lines show URLs and messages, and so tickets.
+    let filter = EnvFilter::new(format!("warn,origin_publisher={level}"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -248,3 +248,6 @@ async fn purge(outbox: Outbox, shutdown: Shutdown) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

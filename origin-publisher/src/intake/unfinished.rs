@@ -1,5 +1,8 @@
 //! Logins that an earlier run of this origin took over HTTP and did not finish: begun again at start.
 
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
 use headstart_protocol::{
     event::Event,
     login::LoginData,
@@ -15,13 +18,12 @@ use crate::{
     pipeline::{Job, NotSettled, Pipeline},
     shutdown::Shutdown,
 };
-use std::time::Duration;
 
 /// First and longest wait for room in the pool.
 const WAITS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// Begins every journalled login again, one after the other: they have waited already, and new
-/// logins go on in the meantime. Gives how many there were.
+/// Begins every journalled login again, as many at a time as there are threads: they have waited
+/// already, and new logins go on in the meantime. Gives how many there were.
 ///
 /// # Errors
 /// [`OutboxError`], when the journal cannot be read.
@@ -31,11 +33,12 @@ pub async fn finish(pipeline: &Pipeline, shutdown: &Shutdown) -> Result<usize, O
     if count > 0 {
         tracing::info!(count, "taking up logins of an earlier run");
     }
-    for login in &logins {
-        if let Some(job) = job(login, pipeline) {
-            settle_journalled(pipeline, job, shutdown).await;
-        }
-    }
+    let jobs = logins.iter().filter_map(|login| job(login, pipeline));
+    stream::iter(jobs)
+        .for_each_concurrent(pipeline.status().threads, |job| {
+            settle_journalled(pipeline, job, shutdown)
+        })
+        .await;
     Ok(count)
 }
 

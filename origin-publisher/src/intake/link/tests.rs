@@ -434,3 +434,17 @@ async fn a_message_that_cannot_be_read_is_passed_over() {
     link.lease("l1", login_event("anna", &ticket()), LONG).await;
     assert_eq!(link.hear().await, ack("l1"));
 }
+
+#[tokio::test]
+async fn a_link_over_which_nothing_comes_is_given_up_and_opened_again() {
+    let running = Running::new(4).await;
+    let (silent, _) = running.edge.welcome(1).await;
+    // From here on time passes as fast as nothing happens. The silent edge reads nothing, and so
+    // answers no ping.
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    let (stream, _) = running.edge.listener.accept().await.unwrap();
+    let waited = start.elapsed();
+    assert!((30..90).contains(&waited.as_secs()), "{waited:?}");
+    drop((silent, stream));
+}

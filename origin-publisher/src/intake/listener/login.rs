@@ -55,6 +55,7 @@ async fn begin(
     now_ms: u64,
 ) -> Result<(), Refusal> {
     let pipeline = &listener.inner.pipeline;
+    // Here the stamp `loginat` is of this origin's clock: no edge has seen the login.
     let event = login.to_event(ticket, pipeline.source(), now_ms);
     let expires_at_ms = ticket.expires_at_ms(pipeline.times());
     if let Err(error) = pipeline
