@@ -6,7 +6,7 @@
 //! | `POST /logins`, an [`Enqueue`] | 200, an [`Enqueued`] |
 //! | `GET /origin/link` | as the public route, whose signature has been verified before |
 
-use headstart_protocol::signature;
+use headstart_protocol::{link::handshake_text, signature};
 use worker::Env;
 
 use crate::{
@@ -25,17 +25,19 @@ const BINDING: &str = "LOGIN_DESK";
 /// [`Error::Signature`], [`Error::UnknownDesk`], [`Error::UpgradeRequired`], [`Error::Platform`].
 pub async fn get(call: &Call) -> Result<Reply, Error> {
     let config = call.config()?;
+    let desk: Option<u32> = call
+        .head
+        .query_value("desk")
+        .and_then(|text| text.parse().ok());
+    // Verified before the desk is judged: only an origin learns how many there are.
     signature::verify(
         |name| call.header(name),
-        b"",
+        handshake_text(desk.unwrap_or_default()).as_bytes(),
         &config.origin_keys,
         call.head.now_ms,
     )?;
     let desks = config.desks;
-    let desk: u32 = call
-        .head
-        .query_value("desk")
-        .and_then(|text| text.parse().ok())
+    let desk = desk
         .filter(|desk| *desk < desks)
         .ok_or(Error::UnknownDesk { desks })?;
     websocket::require_upgrade(call)?;

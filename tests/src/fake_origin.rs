@@ -3,7 +3,7 @@
 use headstart_protocol::{
     event::Event,
     keys::Key,
-    link::{FromEdge, FromOrigin},
+    link::{FromEdge, FromOrigin, handshake_text},
     signature::SignedHeaders,
 };
 use uuid::Uuid;
@@ -114,8 +114,14 @@ impl Link {
     }
 }
 
-/// The headers that open a link.
+/// The headers that open the link to the first desk.
 #[must_use]
 pub fn handshake(id: &str, at_ms: u64, key: &Key) -> SignedHeaders {
-    SignedHeaders::sign(id, at_ms, b"", key)
+    handshake_to(0, id, at_ms, key)
+}
+
+/// The headers that open the link to `desk`.
+#[must_use]
+pub fn handshake_to(desk: u32, id: &str, at_ms: u64, key: &Key) -> SignedHeaders {
+    SignedHeaders::sign(id, at_ms, handshake_text(desk).as_bytes(), key)
 }

@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Counters, queue::Queue, retry_after::retry_after};
+use super::{Counters, batch_size::BatchSize, queue::Queue, retry_after::retry_after};
 use crate::{
     backoff::Backoff,
     clock::now_ms,
@@ -80,6 +80,10 @@ struct Sent {
     whole: Vec<DeliveryId>,
     /// Why the batch failed as a whole, and how long the edge asked to be left alone.
     failure: Option<Failure>,
+    /// How many there were.
+    count: usize,
+    /// How long it took.
+    took: Duration,
 }
 
 #[derive(Debug)]
@@ -102,6 +106,7 @@ impl EventLane {
         let mut queue = Queue::new(lane.outbox.clone(), lane.name.clone(), Way::Event);
         let mut sending: JoinSet<Sent> = JoinSet::new();
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+        let mut size = BatchSize::new(MAX_EVENTS_PER_BATCH);
         let mut failing = false;
         let mut resume_at = Instant::now();
         loop {
@@ -112,6 +117,7 @@ impl EventLane {
                 Some(sent) = sending.join_next() => {
                     // A task that panicked delivered nothing; what it held is taken up at the next start.
                     let Ok(sent) = sent else { continue };
+                    size.learn(sent.count, sent.took);
                     let now = Instant::now();
                     let wait = EVENT_WAIT_MS + fastrand::u64(0..=EVENT_WAIT_MS);
                     queue.give_back(sent.again, now + Duration::from_millis(wait));
@@ -130,14 +136,14 @@ impl EventLane {
                     }
                 }
                 () = async { sleep_until(resume_at).await; queue.ready().await }, if may_take => {
-                    match queue.take(MAX_EVENTS_PER_BATCH, TAKE_BYTES).await {
+                    match queue.take(size.get(), TAKE_BYTES).await {
                         Ok(taken) if taken.is_empty() => {}
                         Ok(taken) => {
                             let (batch, rest) = lane.compose(taken).await;
                             queue.give_back(rest, Instant::now());
                             if !batch.is_empty() {
                                 let lane = Arc::clone(&lane);
-                                sending.spawn(async move { lane.send(batch).await });
+                                sending.spawn(async move { lane.send_timed(batch).await });
                             }
                         }
                         Err(error) => {
@@ -204,6 +210,16 @@ impl EventLane {
         }
         settlement.stamps = settlement.stamps.with(Point::Published, now_ms());
         Some(settlement.to_event(&ticket))
+    }
+
+    async fn send_timed(&self, batch: Vec<Outgoing>) -> Sent {
+        let (count, start) = (batch.len(), Instant::now());
+        let sent = self.send(batch).await;
+        Sent {
+            count,
+            took: start.elapsed(),
+            ..sent
+        }
     }
 
     /// Sends a batch and keeps what came of it in the outbox.

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     Counters,
+    batch_size::BatchSize,
     budget::{Budget, PROVIDER_BLOCK},
     kv_api::{KvApi, KvError, Pair, value_of},
     queue::Queue,
@@ -74,6 +75,7 @@ impl KvLane {
         // Halves of batches that were refused.
         let mut parts: VecDeque<Vec<DeliveryId>> = VecDeque::new();
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+        let mut size = BatchSize::new(MAX_KV_BULK_PAIRS);
         let mut next_at = Instant::now();
         loop {
             let ready = async {
@@ -88,7 +90,7 @@ impl KvLane {
             }
             let taken = match parts.pop_front() {
                 Some(part) => queue.take_only(part, usize::MAX).await,
-                None => queue.take(MAX_KV_BULK_PAIRS, TAKE_BYTES).await,
+                None => queue.take(size.get(), TAKE_BYTES).await,
             };
             let taken = match taken {
                 Ok(taken) => taken,
@@ -106,8 +108,14 @@ impl KvLane {
                 () = self.budget.permit() => {}
                 () = self.shutdown.over() => return,
             }
-            next_at = Instant::now() + FLUSH_EVERY;
-            match self.put(&batch).await {
+            let start = Instant::now();
+            next_at = start + FLUSH_EVERY;
+            let result = tokio::select! {
+                result = self.put(&batch) => result,
+                () = self.shutdown.over() => return,
+            };
+            size.learn(batch.len(), start.elapsed());
+            match result {
                 Ok(again) => {
                     queue.give_back(again, Instant::now() + KEY_WAIT);
                     backoff.after_success();

@@ -6,10 +6,12 @@
 //! | How do events reach an edge? | [`edge`] |
 //! | How do offers reach KV? | [`kv`] |
 //! | What does the KV API say and answer? | [`kv_api`] |
+//! | How many go into one request? | `batch_size.rs` |
 //! | How are the API's limits kept? | [`budget`] |
 //! | What is delivered next? | `queue.rs` |
 //! | How long does a server ask to be left alone? | `retry_after.rs` |
 
+mod batch_size;
 pub mod budget;
 pub mod edge;
 pub mod kv;

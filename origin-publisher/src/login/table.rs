@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use comfy_table::{
-    Cell, CellAlignment, ColumnConstraint, Table, Width, presets::UTF8_FULL_CONDENSED,
+    Cell, CellAlignment, ColumnConstraint, Table, Width, presets::UTF8_HORIZONTAL_ONLY,
 };
 use headstart_protocol::stamps::Stamps;
 
@@ -28,7 +28,7 @@ at edge: how long the offer lay there until it was asked for, or handed to who w
 pub fn render(plan: &Plan, attempts: &[Attempt]) -> String {
     let many = plan.repeat > 1;
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED);
+    table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(header(many));
     for &way in &plan.ways {
         let all: Vec<&Received> = received(way, attempts).collect();
@@ -73,9 +73,15 @@ pub fn render(plan: &Plan, attempts: &[Attempt]) -> String {
 
 fn header(many: bool) -> Vec<Cell> {
     let felt: &[&str] = if many {
-        &["felt wait p50", "p95", "min", "max"]
+        &["felt p50", "p95", "min", "max"]
     } else {
         &["felt wait"]
+    };
+    // With the percentiles there is no room for them.
+    let sources: &[&str] = if many {
+        &[]
+    } else {
+        &["requests", "read from"]
     };
     let parts = PARTS.iter().map(|part| {
         let about = if part.crosses_clocks() { "~" } else { "" };
@@ -85,7 +91,7 @@ fn header(many: bool) -> Vec<Cell> {
         .into_iter()
         .chain(felt.iter().map(|&name| name.to_owned()))
         .chain(parts)
-        .chain(["requests".to_owned(), "read from".to_owned()])
+        .chain(sources.iter().map(|&name| name.to_owned()))
         .map(Cell::new)
         .collect()
 }
@@ -110,8 +116,9 @@ fn row(
             .iter()
             .map(|part| part.map_or_else(String::new, |ms| ms.to_string())),
     );
-    cells.push(requests.to_owned());
-    cells.push(read_from.to_owned());
+    if !many {
+        cells.extend([requests, read_from].map(str::to_owned));
+    }
     cells
 }
 

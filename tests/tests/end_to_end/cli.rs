@@ -213,6 +213,13 @@ async fn a_configuration_that_cannot_work_is_refused_and_the_mistake_named() {
     }
 }
 
+#[tokio::test]
+async fn a_second_origin_on_the_same_outbox_does_not_start() {
+    let shop = shop().await;
+    let output = shop.origin().run(&["serve"]);
+    failed(&output, 1, &["outbox"]);
+}
+
 #[test]
 fn a_command_that_is_not_there_is_a_usage_error() {
     let origin = Origin::new(OriginConfig::new("one"));

@@ -153,6 +153,18 @@ async fn a_login_taken_by_an_edge_that_was_killed_is_generated_when_it_is_back()
 }
 
 #[tokio::test]
+async fn a_login_that_nobody_takes_fails_though_its_edge_died_meanwhile() {
+    let config = EdgeConfig::default().var("LOGIN_TIMEOUT_SECONDS", 3);
+    let mut edge = Edge::start(config).await;
+    let client = edge.client();
+    let ticket = client.login(CUSTOMER).await;
+    edge.kill().await;
+    edge.start_again().await;
+    let told = client.events(&ticket).await.only().await;
+    assert_eq!(told.name, "failed");
+}
+
+#[tokio::test]
 async fn an_offer_that_an_edge_has_taken_survives_its_death() {
     let mut edge = Edge::start(EdgeConfig::default()).await;
     let (client, ticket) = (edge.client(), fresh_ticket());

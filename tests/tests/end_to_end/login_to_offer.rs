@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use headstart_protocol::{
     event::TYPE_OFFER_READY,
+    limits::{MAX_LOGIN_BODY_BYTES, MAX_USER_BYTES},
     stamps::{Clock, Point, Stamps},
     ticket::Ticket,
 };
@@ -15,7 +16,7 @@ use headstart_tests::{
     shared::{Shared, YOUNG_SECONDS, shop},
     wait::until,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A customer of the sample that the origin learns from.
 const CUSTOMER: &str = "17850";
@@ -218,6 +219,29 @@ async fn what_the_site_says_of_the_login_reaches_the_generator() {
 }
 
 #[tokio::test]
+async fn any_name_that_a_user_may_have_comes_through_unchanged() {
+    let shop = shop().await;
+    let client = shop.client();
+    let longest = "é".repeat(MAX_USER_BYTES / 2);
+    for user in ["\"><script>alert(1)</script>", "漢字 🎫", "a\\b/c?d#e%00&f", " ", &longest] {
+        let ticket = client.login(user).await;
+        let told = client.events(&ticket).await.only().await.event;
+        let offer: Value = told.json_data().expect("an offer in JSON");
+        assert_eq!(offer["user"], user);
+    }
+}
+
+#[tokio::test]
+async fn the_largest_login_reaches_its_generator() {
+    let shop = shop().await;
+    let client = shop.client();
+    // Room for the frame of the body; each of these takes six bytes of JSON.
+    let attributes = json!({ "note": "\u{1}".repeat((MAX_LOGIN_BODY_BYTES - 100) / 6) });
+    let ticket = client.login_with(CUSTOMER, &attributes).await;
+    let _ = client.offer_within(&ticket, 50).await.expect_status(200);
+}
+
+#[tokio::test]
 async fn many_logins_at_once_each_get_their_own_offer() {
     let shop = shop().await;
     let client = shop.client();
@@ -228,7 +252,7 @@ async fn many_logins_at_once_each_get_their_own_offer() {
             let ticket = client.login(&user).await;
             let told = client.events(&ticket).await.only().await.event;
             assert_eq!(told.subject.as_deref(), Some(ticket.as_str()));
-            let offer: serde_json::Value = told.json_data().unwrap();
+            let offer: Value = told.json_data().unwrap();
             assert_eq!(offer["user"], *user);
         }
     });

@@ -13,6 +13,7 @@ use headstart_tests::{
     edge_config::EdgeConfig,
     events::ready,
     fake_origin::Link,
+    keys::foreign_key,
     kv::Kv,
     origin::{Origin, OriginConfig},
     sse::Sse,
@@ -149,6 +150,33 @@ async fn an_origin_that_is_asked_to_end_hands_back_what_it_cannot_finish() {
         settled(waiting).await,
         BTreeMap::from([("two".to_owned(), 4)])
     );
+}
+
+#[tokio::test]
+async fn an_origin_that_does_not_know_the_tickets_hands_logins_to_one_that_does() {
+    let edge = Edge::start(EdgeConfig::default()).await;
+    let stranger = OriginConfig::new("stranger").edge(&edge);
+    let stranger = stranger.env("HEADSTART_TICKET_KEY", &foreign_key().expose());
+    let stranger = Origin::start(stranger);
+    stranger.logged("linked", 1).await;
+    let waiting = log_in(&edge.client(), 3).await;
+    stranger.logged("HEADSTART_TICKET_KEY", 1).await;
+    let _one = Origin::start(OriginConfig::new("one").edge(&edge));
+    assert_eq!(
+        settled(waiting).await,
+        BTreeMap::from([("one".to_owned(), 3)])
+    );
+}
+
+#[tokio::test]
+async fn an_origin_that_an_edge_does_not_know_is_told_what_to_look_at() {
+    let edge = Edge::start(EdgeConfig::default()).await;
+    let stranger = OriginConfig::new("stranger").edge(&edge);
+    let stranger = stranger.env("HEADSTART_ORIGIN_KEY", &foreign_key().expose());
+    let stranger = Origin::start(stranger);
+    // Twice: it goes on trying.
+    stranger.logged("ORIGIN_KEYS", 2).await;
+    assert!(!stranger.log().contains("linked"));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use headstart_protocol::{
 use headstart_tests::{
     client::{Call, Client, ticket_of},
     events::{ready, results},
-    fake_origin::{Link, handshake},
+    fake_origin::{Link, handshake, handshake_to},
     keys::{foreign_key, fresh_ticket, login_key, now_ms, origin_key, rotated_key},
     shared::edge,
 };
@@ -238,13 +238,17 @@ async fn a_replayed_handshake_of_a_link_is_refused() {
         .await
         .expect_err("refused");
     let _ = answer.expect_problem(409);
+    let answer = Link::try_open(&client, 1, &headers)
+        .await
+        .expect_err("signed for another desk");
+    let _ = answer.expect_problem(401);
 }
 
 #[tokio::test]
 async fn a_desk_that_is_not_there_is_named() {
     let edge = edge().await;
     let client = edge.client();
-    let headers = handshake(&id(), now_ms(), &origin_key());
+    let headers = handshake_to(2, &id(), now_ms(), &origin_key());
     let answer = Link::try_open(&client, 2, &headers)
         .await
         .expect_err("there are two");

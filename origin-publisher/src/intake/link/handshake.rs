@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headstart_protocol::limits::MAX_LINK_MESSAGE_BYTES;
+use headstart_protocol::{limits::MAX_LINK_MESSAGE_BYTES, link::handshake_text};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
@@ -56,7 +56,7 @@ pub(super) async fn open(links: &Links, desk: u32) -> Result<Socket, HandshakeEr
     let mut request = url.replacen("http", "ws", 1).into_client_request()?;
     request
         .headers_mut()
-        .extend(signed_headers(b"", &links.key));
+        .extend(signed_headers(handshake_text(desk).as_bytes(), &links.key));
     let config = WebSocketConfig::default()
         .max_message_size(Some(2 * MAX_LINK_MESSAGE_BYTES))
         .max_frame_size(Some(2 * MAX_LINK_MESSAGE_BYTES));

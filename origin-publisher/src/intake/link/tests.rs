@@ -65,9 +65,11 @@ impl FakeEdge {
             let header =
                 |name: &str| Some(request.headers().get(name)?.to_str().unwrap().to_owned());
             let keys = KeyRing::from(key(2));
-            message_id = signature::verify(header, b"", &keys, now_ms()).expect("a good signature");
             assert_eq!(request.uri().path(), "/origin/link");
             desk = request.uri().query().unwrap_or_default().to_owned();
+            let signed = format!("GET /origin/link?{desk}");
+            message_id = signature::verify(header, signed.as_bytes(), &keys, now_ms())
+                .expect("a good signature");
             Ok(response)
         };
         let socket = accept_hdr_async(stream, check).await.unwrap();
