@@ -10,4 +10,7 @@ scripts/build-edge.sh
 # All at once, the origin's program too: built alone, its dependencies would come out with
 # other features, and be compiled twice.
 cargo build --workspace --all-targets
+# The end-to-end tests mostly wait, so more of them than cores may run at a time; many more would
+# start more edges at a time than two cores can.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-4}"
 cargo test --workspace "$@"

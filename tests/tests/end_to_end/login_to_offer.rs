@@ -223,7 +223,13 @@ async fn any_name_that_a_user_may_have_comes_through_unchanged() {
     let shop = shop().await;
     let client = shop.client();
     let longest = "é".repeat(MAX_USER_BYTES / 2);
-    for user in ["\"><script>alert(1)</script>", "漢字 🎫", "a\\b/c?d#e%00&f", " ", &longest] {
+    for user in [
+        "\"><script>alert(1)</script>",
+        "漢字 🎫",
+        "a\\b/c?d#e%00&f",
+        " ",
+        &longest,
+    ] {
         let ticket = client.login(user).await;
         let told = client.events(&ticket).await.only().await.event;
         let offer: Value = told.json_data().expect("an offer in JSON");
