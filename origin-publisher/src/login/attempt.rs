@@ -44,7 +44,8 @@ pub struct Received {
 
 /// Runs one attempt.
 pub async fn run(way: Way, client: &EdgeClient, plan: &Plan, listener: &dyn Listener) -> Attempt {
-    let result = within(plan.give_up, receive(way, client, plan, listener)).await;
+    // Boxed: a way with all its clients is a large future.
+    let result = within(plan.give_up, Box::pin(receive(way, client, plan, listener))).await;
     Attempt { way, result }
 }
 

@@ -42,7 +42,7 @@ pub fn render(plan: &Plan, attempts: &[Attempt]) -> String {
         table.add_row(row(
             way.name().to_owned(),
             Spread::of(all.iter().map(|one| one.felt)),
-            &parts(all.iter().map(|one| one.offer.stamps)),
+            &parts(&all.iter().map(|one| one.offer.stamps)),
             &requests(&all),
             read_from(way, &all[0].offer),
             many,
@@ -133,7 +133,7 @@ fn read_from(way: Way, offer: &Offer) -> &str {
 }
 
 /// The middle of each part's lengths.
-fn parts(stamps: impl Iterator<Item = Stamps> + Clone) -> [Option<i64>; PARTS.len()] {
+fn parts(stamps: &(impl Iterator<Item = Stamps> + Clone)) -> [Option<i64>; PARTS.len()] {
     PARTS.map(|part| middle(part, stamps.clone()))
 }
 
