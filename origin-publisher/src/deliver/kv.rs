@@ -88,12 +88,15 @@ impl KvLane {
                 () = ready => {}
                 () = self.shutdown.over() => return,
             }
-            let taken = match parts.pop_front() {
-                Some(part) => queue.take_only(part, usize::MAX).await,
+            let taken = match parts.front() {
+                Some(part) => queue.take_only(part.clone(), usize::MAX).await,
                 None => queue.take(size.get(), TAKE_BYTES).await,
             };
             let taken = match taken {
-                Ok(taken) => taken,
+                Ok(taken) => {
+                    parts.pop_front();
+                    taken
+                }
                 Err(error) => {
                     tracing::error!(edge = self.name, %error, "no offers can be taken");
                     next_at = Instant::now() + backoff.after_failure();
