@@ -103,6 +103,14 @@ impl OriginConfig {
         self
     }
 
+    /// With the KV of the last edge reached through `url`.
+    #[must_use]
+    pub fn kv_through(mut self, url: &str) -> Self {
+        let edge = self.edges.last_mut().expect("an edge");
+        edge["kv"]["api"] = format!("{url}{API_PATH}").into();
+        self
+    }
+
     /// With the value at `path`, such as `generate.effort`.
     #[must_use]
     pub fn set(mut self, path: &str, value: impl Into<Value>) -> Self {

@@ -180,6 +180,40 @@ async fn an_offer_that_an_edge_has_taken_survives_its_death() {
 }
 
 #[tokio::test]
+async fn an_offer_does_not_wait_for_kv_and_gets_there_once_its_api_is_back() {
+    let (edge, gate) = edge_and_gate(Mode::Shut).await;
+    let config = OriginConfig::new("one").edge(&edge);
+    let _origin = Origin::start(config.kv_through(&gate.url()));
+    let client = edge.client();
+    let ticket = client.login(CUSTOMER).await;
+    let told = client.events(&ticket).await.only().await;
+    assert_eq!(told.name, "offer");
+    gate.tried(1).await;
+    assert_eq!(Kv::of(&edge).offer(&ticket).await, None);
+    gate.set(Mode::Open);
+    let positioned = Kv::of(&edge).await_offer(&ticket).await;
+    assert_eq!(told.event.data.unwrap().as_bytes(), positioned);
+}
+
+#[tokio::test]
+async fn an_edge_that_was_away_gets_what_it_missed() {
+    let (here, mut there) = tokio::join!(
+        Edge::start(EdgeConfig::default()),
+        Edge::start(EdgeConfig::default())
+    );
+    let origin = Origin::start(OriginConfig::new("one").edge(&here).edge(&there));
+    origin.logged("linked", 2).await;
+    there.kill().await;
+    let ticket = here.client().login(CUSTOMER).await;
+    let told = here.client().events(&ticket).await.only().await;
+    assert_eq!(told.name, "offer");
+    there.start_again().await;
+    let missed = there.client().events(&ticket).await.only().await;
+    assert_eq!(missed.id, told.id);
+    let _ = Kv::of(&there).await_offer(&ticket).await;
+}
+
+#[tokio::test]
 async fn an_origin_finds_its_edge_again_and_delivers_what_was_generated_meanwhile() {
     let mut edge = Edge::start(EdgeConfig::default()).await;
     let config = OriginConfig::new("one").edge(&edge);

@@ -255,6 +255,21 @@ async fn a_desk_that_is_not_there_is_named() {
     let _ = answer.expect_problem(400);
 }
 
+#[tokio::test]
+async fn a_link_asked_for_without_upgrade_says_what_it_wants() {
+    let edge = edge().await;
+    let client = edge.client();
+    let headers = handshake(&id(), now_ms(), &origin_key());
+    let call = client.get("/origin/link?desk=0");
+    let answer = headers
+        .pairs()
+        .into_iter()
+        .fold(call, |call, (name, value)| call.header(name, value))
+        .send()
+        .await;
+    let _ = answer.expect_problem(426);
+}
+
 async fn open_link(client: &Client, headers: &SignedHeaders) {
     let mut link = Link::try_open(client, 0, headers)
         .await

@@ -5,10 +5,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use headstart_protocol::stamps::{Point, Stamps};
 use headstart_tests::{
+    answer::Answer,
     client::{Client, offer_path},
     events::{failed, ready},
     keys::{fresh_ticket, ticket_of_age},
-    shared::{YOUNG_SECONDS, edge, open_edge},
+    shared::{TTL_SECONDS, YOUNG_SECONDS, edge, open_edge},
     ws::Heard,
 };
 use reqwest::Method;
@@ -307,20 +308,50 @@ async fn a_ticket_has_room_for_many_waiters_and_not_for_any_number() {
     let (client, ticket) = (edge.client(), fresh_ticket());
     let path = format!("{}/events", offer_path(&ticket));
     let opened = join_all((0..TOO_MANY).map(|_| client.get(&path).open_sse())).await;
-    let refused: Vec<_> = opened
-        .iter()
-        .filter_map(|stream| stream.as_ref().err())
-        .collect();
-    assert_eq!(refused.len(), 1);
-    let _ = refused[0].expect_problem(503);
-    assert_ne!(refused[0].header("retry-after"), "");
+    let (streams, mut refusals) = split(opened);
+    let path = format!("{}/ws", offer_path(&ticket));
+    let opened = join_all((0..TOO_MANY).map(|_| client.get(&path).open_ws())).await;
+    let (sockets, refused) = split(opened);
+    assert_eq!((refusals.len(), refused.len()), (1, 1));
+    refusals.extend(refused);
+    refusals.push(client.offer_within(&ticket, 50).await);
+    for refusal in refusals {
+        let _ = refusal.expect_problem(503);
+        assert_ne!(refusal.header("retry-after"), "");
+    }
+    assert_eq!(
+        client.offer(&ticket).await.status,
+        202,
+        "to ask is no waiting"
+    );
 
     let event = ready(&ticket, &json!([1]));
     client.settle(&event).await;
-    let streams = opened.into_iter().filter_map(Result::ok);
-    let told = join_all(streams.map(|stream| async { stream.only().await.id })).await;
-    assert_eq!(told.len(), TOO_MANY - 1);
-    assert!(told.iter().all(|id| *id == event.id));
+    let told = join_all(
+        streams
+            .into_iter()
+            .map(|stream| async { stream.only().await.id }),
+    );
+    let heard = join_all(
+        sockets
+            .into_iter()
+            .map(|socket| async { socket.only().await.id }),
+    );
+    let (told, heard) = tokio::join!(told, heard);
+    assert_eq!((told.len(), heard.len()), (TOO_MANY - 1, TOO_MANY - 1));
+    assert!(told.iter().chain(&heard).all(|id| *id == event.id));
+}
+
+/// Those that were opened, and the answers of those that were not.
+fn split<T>(opened: Vec<Result<T, Answer>>) -> (Vec<T>, Vec<Answer>) {
+    let mut split = (Vec::new(), Vec::new());
+    for one in opened {
+        match one {
+            Ok(one) => split.0.push(one),
+            Err(answer) => split.1.push(answer),
+        }
+    }
+    split
 }
 
 #[tokio::test]
@@ -349,15 +380,38 @@ async fn a_websocket_outlives_the_sleep_of_its_tickets_object() {
 }
 
 #[tokio::test]
-async fn a_head_request_gets_the_headers_alone() {
+async fn a_head_request_gets_what_a_get_would_without_the_body() {
     let edge = edge().await;
-    let (client, ticket) = (edge.client(), fresh_ticket());
-    let event = ready(&ticket, &json!([1]));
-    client.settle(&event).await;
-    let answer = client.call(Method::HEAD, &offer_path(&ticket)).send().await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(answer.header("headstart-event-id"), event.id);
-    assert!(answer.body.is_empty());
+    let client = edge.client();
+    let (pending, offered, broken) = (fresh_ticket(), fresh_ticket(), fresh_ticket());
+    client.settle(&ready(&offered, &json!([1]))).await;
+    client.settle(&failed(&broken, "no such customer")).await;
+    let expired = ticket_of_age((TTL_SECONDS + 1) * 1000);
+    for (path, status) in [
+        (offer_path(&pending), 202),
+        (offer_path(&offered), 200),
+        (offer_path(&broken), 502),
+        (offer_path(&expired), 410),
+        ("/tickets/none".to_owned(), 404),
+        ("/ping".to_owned(), 200),
+        ("/healthz".to_owned(), 200),
+    ] {
+        let get = client.get(&path).send().await.expect_status(status);
+        let head = client
+            .call(Method::HEAD, &path)
+            .send()
+            .await
+            .expect_status(status);
+        assert!(head.body.is_empty(), "{head:?}");
+        for header in [
+            "content-type",
+            "cache-control",
+            "headstart-event-id",
+            "retry-after",
+        ] {
+            assert_eq!(head.header(header), get.header(header), "{path} {header}");
+        }
+    }
 }
 
 #[tokio::test]
