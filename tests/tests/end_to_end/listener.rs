@@ -11,6 +11,7 @@ use headstart_tests::{
     shared::shop,
 };
 use serde_json::json;
+use uuid::Uuid;
 
 const CUSTOMER: &str = "17850";
 
@@ -125,4 +126,20 @@ async fn a_replayed_login_gets_the_same_ticket() {
     let call = listener.login_call(CUSTOMER, &json!({}));
     let first = ticket_of(&call.clone().send().await.expect_status(202));
     assert_eq!(ticket_of(&call.send().await.expect_status(202)), first);
+}
+
+#[tokio::test]
+async fn another_login_under_a_used_id_is_a_conflict() {
+    let shop = shop().await;
+    let listener = shop.origin().listener().await;
+    let (id, now) = (Uuid::now_v7().to_string(), now_ms());
+    let login = |user: &str| {
+        let body = json!({ "user": user }).to_string();
+        let call = listener.post("/login", "application/json", body);
+        call.signed_at(&login_key(), &id, now)
+    };
+    let first = ticket_of(&login(CUSTOMER).send().await.expect_status(202));
+    let _ = login("13047").send().await.expect_problem(409);
+    let again = login(CUSTOMER).send().await.expect_status(202);
+    assert_eq!(ticket_of(&again), first);
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::{BuildHasher, RandomState},
     sync::{Mutex, PoisonError},
 };
 
@@ -27,12 +28,15 @@ const MAX_REMEMBERED: usize = 100_000;
 pub(super) struct Admission {
     auth: Auth,
     keys: Option<KeyRing>,
+    /// Tells a message that comes again from another one under its id.
+    hasher: RandomState,
     seen: Mutex<Seen>,
 }
 
 #[derive(Debug, Default)]
 struct Seen {
-    tickets: HashMap<String, Ticket>,
+    /// By id: the hash of the body, and the ticket.
+    tickets: HashMap<String, (u64, Ticket)>,
     /// Ids in the order of their first coming, with the time of it.
     order: VecDeque<(u64, String)>,
 }
@@ -42,8 +46,15 @@ struct Seen {
 pub(super) struct Admitted {
     /// What it says.
     pub(super) login: LoginData,
-    /// Its message id, where it is signed.
-    pub(super) message_id: Option<String>,
+    /// The message it came in, where it is signed.
+    pub(super) message: Option<SignedMessage>,
+}
+
+/// What a signed message is known by when it comes again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SignedMessage {
+    pub(super) id: String,
+    body_hash: u64,
 }
 
 impl Admission {
@@ -51,6 +62,7 @@ impl Admission {
         Self {
             auth,
             keys,
+            hasher: RandomState::new(),
             seen: Mutex::default(),
         }
     }
@@ -66,7 +78,7 @@ impl Admission {
         body: &[u8],
         now_ms: u64,
     ) -> Result<Admitted, Refusal> {
-        let message_id = match (self.auth, &self.keys) {
+        let message = match (self.auth, &self.keys) {
             (Auth::Open, _) => None,
             (Auth::Signed, None) => {
                 return Err(Refusal::Signature("no login key is configured".to_owned()));
@@ -75,7 +87,10 @@ impl Admission {
                 let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
                 let id = signature::verify(header, body, keys, now_ms)
                     .map_err(|error| Refusal::Signature(error.to_string()))?;
-                Some(id)
+                Some(SignedMessage {
+                    id,
+                    body_hash: self.hasher.hash_one(body),
+                })
             }
         };
         let LoginRequest { user, attributes } =
@@ -86,30 +101,37 @@ impl Admission {
                 attributes,
                 ..LoginData::default()
             },
-            message_id,
+            message,
         })
     }
 
     /// The ticket of a message: the one it had before, or else the one that `mint` makes now. The
     /// second value tells whether it is new.
+    ///
+    /// # Errors
+    /// [`Refusal::Conflict`] for another login under the id of an earlier one, whose ticket would open
+    /// the offer of another user.
     pub(super) fn ticket(
         &self,
-        message_id: Option<String>,
+        message: Option<&SignedMessage>,
         now_ms: u64,
         mint: impl FnOnce() -> Ticket,
-    ) -> (Ticket, bool) {
-        let Some(id) = message_id else {
-            return (mint(), true);
+    ) -> Result<(Ticket, bool), Refusal> {
+        let Some(SignedMessage { id, body_hash }) = message else {
+            return Ok((mint(), true));
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.forget(now_ms);
-        if let Some(ticket) = seen.tickets.get(&id) {
-            return (ticket.clone(), false);
+        match seen.tickets.get(id) {
+            Some((known, ticket)) if known == body_hash => return Ok((ticket.clone(), false)),
+            Some(_) => return Err(Refusal::Conflict),
+            None => {}
         }
         let ticket = mint();
         seen.order.push_back((now_ms, id.clone()));
-        seen.tickets.insert(id, ticket.clone());
-        (ticket, true)
+        seen.tickets
+            .insert(id.clone(), (*body_hash, ticket.clone()));
+        Ok((ticket, true))
     }
 
     /// Forgets a message whose login could not be kept: when it comes again, it is new.
@@ -144,22 +166,39 @@ mod tests {
         Ticket::mint(1, [random; 10], &Key::from_bytes(&[1; 32]).unwrap())
     }
 
+    fn message(body_hash: u64) -> SignedMessage {
+        SignedMessage {
+            id: "m".to_owned(),
+            body_hash,
+        }
+    }
+
     #[test]
     fn a_message_that_comes_again_gets_its_ticket_again_until_it_is_forgotten() {
         let admission = Admission::new(Auth::Open, None);
-        let come =
-            |now_ms, random| admission.ticket(Some("m".to_owned()), now_ms, || ticket(random));
-        assert_eq!(come(0, 1), (ticket(1), true));
-        assert_eq!(come(REPLAY_MEMORY_MS - 1, 2), (ticket(1), false));
-        assert_eq!(come(REPLAY_MEMORY_MS, 3), (ticket(3), true));
+        let come = |now_ms, random| admission.ticket(Some(&message(1)), now_ms, || ticket(random));
+        assert_eq!(come(0, 1), Ok((ticket(1), true)));
+        assert_eq!(come(REPLAY_MEMORY_MS - 1, 2), Ok((ticket(1), false)));
+        assert_eq!(come(REPLAY_MEMORY_MS, 3), Ok((ticket(3), true)));
         admission.forget("m");
-        assert_eq!(come(REPLAY_MEMORY_MS, 4), (ticket(4), true));
+        assert_eq!(come(REPLAY_MEMORY_MS, 4), Ok((ticket(4), true)));
+    }
+
+    #[test]
+    fn another_login_under_a_known_id_gets_no_ticket() {
+        let admission = Admission::new(Auth::Open, None);
+        let come = |hash| admission.ticket(Some(&message(hash)), 0, || ticket(1));
+        assert_eq!(come(1), Ok((ticket(1), true)));
+        assert_eq!(come(2), Err(Refusal::Conflict));
+        assert_eq!(come(1), Ok((ticket(1), false)));
     }
 
     #[test]
     fn an_unsigned_login_is_always_new() {
         let admission = Admission::new(Auth::Open, None);
-        assert!(admission.ticket(None, 0, || ticket(1)).1);
-        assert!(admission.ticket(None, 0, || ticket(1)).1);
+        for random in [1, 2] {
+            let new = admission.ticket(None, 0, || ticket(random));
+            assert_eq!(new, Ok((ticket(random), true)));
+        }
     }
 }

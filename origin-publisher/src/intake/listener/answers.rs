@@ -33,6 +33,8 @@ pub(super) enum Refusal {
     NotFound,
     /// The route has other methods.
     Method,
+    /// Another login came under the same message id.
+    Conflict,
     /// The body did not come in time.
     Slow,
     /// The body is too large.
@@ -70,6 +72,12 @@ impl Refusal {
                 "body-too-slow",
                 "The body did not come in time",
                 format!("It may take {} s.", BODY_TIMEOUT.as_secs()),
+            ),
+            Self::Conflict => (
+                409,
+                "login-conflict",
+                "Another login came under this webhook-id",
+                "Each login needs an id of its own; a retry repeats id and body.".to_owned(),
             ),
             Self::Large => (
                 413,

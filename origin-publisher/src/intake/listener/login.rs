@@ -30,17 +30,17 @@ pub(super) async fn login(
     let inner = &listener.inner;
     let body = read(body).await?;
     let now_ms = now_ms();
-    let Admitted { login, message_id } = inner.admission.admit(&headers, &body, now_ms)?;
+    let Admitted { login, message } = inner.admission.admit(&headers, &body, now_ms)?;
     let status = inner.pipeline.status();
     if inner.shutdown.is_draining() || status.queued >= status.queue_limit {
         return Err(Refusal::Busy);
     }
-    let (ticket, is_new) = inner.admission.ticket(message_id.clone(), now_ms, || {
+    let (ticket, is_new) = inner.admission.ticket(message.as_ref(), now_ms, || {
         Ticket::mint(now_ms, random(), inner.pipeline.keys().current())
-    });
+    })?;
     if is_new && let Err(refusal) = begin(&listener, &ticket, login, now_ms).await {
-        if let Some(id) = &message_id {
-            inner.admission.forget(id);
+        if let Some(message) = &message {
+            inner.admission.forget(&message.id);
         }
         return Err(refusal);
     }
