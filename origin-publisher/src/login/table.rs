@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use comfy_table::{
-    Cell, CellAlignment, ColumnConstraint, Table, Width, presets::UTF8_HORIZONTAL_ONLY,
+    Cell, CellAlignment, ColumnConstraint, LineStyle, Table, Width, presets::UTF8_HORIZONTAL_ONLY,
 };
 use headstart_protocol::stamps::Stamps;
 
@@ -28,19 +28,16 @@ at edge: how long the offer lay there until it was asked for, or handed to who w
 pub fn render(plan: &Plan, attempts: &[Attempt]) -> String {
     let many = plan.repeat > 1;
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.load_style(UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
     table.set_header(header(many));
     for &way in &plan.ways {
         let all: Vec<&Received> = received(way, attempts).collect();
         if all.is_empty() {
-            table.add_row([
-                way.name().to_owned(),
-                why_not(way, plan, attempts).to_owned(),
-            ]);
+            table.add_row([title(way, plan), why_not(way, attempts).to_owned()]);
             continue;
         }
         table.add_row(row(
-            way.name().to_owned(),
+            title(way, plan),
             Spread::of(all.iter().map(|one| one.felt)),
             &parts(&all.iter().map(|one| one.offer.stamps)),
             &requests(&all),
@@ -62,13 +59,23 @@ pub fn render(plan: &Plan, attempts: &[Attempt]) -> String {
             ));
         }
     }
-    for column in table.column_iter_mut().skip(1) {
+    for column in table.column_iter_mut() {
+        // With the space that the style puts between columns, two.
+        column.set_padding((0, 1));
         column.set_cell_alignment(CellAlignment::Right);
     }
     if let Some(column) = table.column_mut(0) {
+        column.set_cell_alignment(CellAlignment::Left);
         column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(24)));
     }
-    format!("{table}\n{LEGEND}")
+    let failures: String = attempts.iter().filter_map(failure).collect();
+    format!("{table}\n{failures}{LEGEND}")
+}
+
+/// A line on why an attempt brought no offer.
+fn failure(attempt: &Attempt) -> Option<String> {
+    let error = attempt.result.as_ref().err()?;
+    Some(format!("{} failed: {error}\n", attempt.way.name()))
 }
 
 fn header(many: bool) -> Vec<Cell> {
@@ -78,11 +85,7 @@ fn header(many: bool) -> Vec<Cell> {
         &["felt wait"]
     };
     // With the percentiles there is no room for them.
-    let sources: &[&str] = if many {
-        &[]
-    } else {
-        &["requests", "read from"]
-    };
+    let sources: &[&str] = if many { &[] } else { &["requests", "from"] };
     let parts = PARTS.iter().map(|part| {
         let about = if part.crosses_clocks() { "~" } else { "" };
         format!("{about}{}", part.name)
@@ -154,10 +157,16 @@ fn requests(all: &[&Received]) -> String {
     }
 }
 
-fn why_not(way: Way, plan: &Plan, attempts: &[Attempt]) -> &'static str {
-    if way == Way::Origin && plan.origin.is_none() {
-        "not measured: no --origin"
-    } else if attempts.iter().any(|attempt| attempt.way == way) {
+fn title(way: Way, plan: &Plan) -> String {
+    match way {
+        Way::Polling => format!("polling every {} ms", plan.poll_every.as_millis()),
+        way => way.name().to_owned(),
+    }
+}
+
+/// Without an origin, its own way cannot be measured.
+fn why_not(way: Way, attempts: &[Attempt]) -> &'static str {
+    if attempts.iter().any(|attempt| attempt.way == way) {
         "failed"
     } else {
         "not measured"
@@ -170,5 +179,91 @@ fn shown(duration: Duration) -> String {
         format!("{ms:.1}")
     } else {
         format!("{ms:.0}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headstart_protocol::{
+        login::LoginRequest,
+        stamps::{Point, Stamps},
+    };
+    use serde_json::Map;
+
+    use super::*;
+    use crate::login::edge_client::ClientError;
+
+    fn plan(repeat: u32) -> Plan {
+        Plan {
+            login: LoginRequest {
+                user: "17850".to_owned(),
+                attributes: Map::new(),
+            },
+            edge: "http://127.0.0.1:8787".parse().unwrap(),
+            origin: None,
+            login_key: None,
+            ways: Way::ALL.to_vec(),
+            repeat,
+            poll_every: Duration::from_millis(500),
+            think: Duration::from_secs(3),
+            give_up: Duration::from_mins(1),
+        }
+    }
+
+    /// Every way with times as long as they get: but the origin's, which nobody asked.
+    fn attempts() -> Vec<Attempt> {
+        let stamps = Point::ALL
+            .into_iter()
+            .zip(1_u64..)
+            .map(|(point, step)| (point, step * 12_345))
+            .collect::<Stamps>();
+        let offer = Offer {
+            body: vec![],
+            stamps,
+            served_from: Some("memory".to_owned()),
+        };
+        let received = |way: &Way| Received {
+            ticket_after: Duration::from_millis(5),
+            felt: Duration::from_millis(12_345),
+            felt_again: (*way == Way::Positioned)
+                .then(|| (Duration::from_micros(1_234), offer.clone())),
+            requests: 120,
+            offer: offer.clone(),
+        };
+        let ways = Way::ALL.iter().filter(|way| **way != Way::Origin);
+        ways.map(|way| Attempt {
+            way: *way,
+            result: Ok(received(way)),
+        })
+        .collect()
+    }
+
+    #[test]
+    fn the_table_fits_100_columns_however_long_the_times() {
+        for repeat in [1, 2] {
+            let shown = render(&plan(repeat), &attempts());
+            for line in shown.lines() {
+                assert!(line.chars().count() <= 100, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_way_has_its_row_measured_or_not() {
+        let mut attempts = attempts();
+        attempts[0].result = Err(ClientError::Ended);
+        let shown = render(&plan(1), &attempts);
+        let row = |name: &str| {
+            let row = shown
+                .lines()
+                .find(|line| line.trim_start().starts_with(name));
+            row.unwrap_or_else(|| panic!("{name} is not in:\n{shown}"))
+        };
+        assert!(row("straight from the origin").contains("not measured"));
+        let why = ClientError::Ended.to_string();
+        assert!(shown.contains(&format!("polling failed: {why}")), "{shown}");
+        assert!(row("polling every 500 ms").contains("failed"));
+        assert!(row("long-poll").contains("12345"));
+        assert!(row("and read once more").contains("1.2"));
     }
 }
