@@ -22,6 +22,8 @@ pub const TYPE_LOGIN: &str = "dev.headstart.login";
 pub const TYPE_OFFER_READY: &str = "dev.headstart.offer.ready";
 /// The `type` of an event that settles a ticket as failed (origin to edge).
 pub const TYPE_OFFER_FAILED: &str = "dev.headstart.offer.failed";
+/// The `type` of an update of a topic (origin to edge, edge to subscribers).
+pub const TYPE_UPDATE: &str = "dev.headstart.update";
 
 /// Media type of one event in structured mode.
 pub const MEDIA_TYPE_EVENT: &str = "application/cloudevents+json";

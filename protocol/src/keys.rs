@@ -56,6 +56,11 @@ impl Key {
         format!("{KEY_PREFIX}{}", STANDARD.encode(&self.0))
     }
 
+    /// The secret itself, for what makes its own HMAC of it.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// An HMAC-SHA-256 under this key, ready to be fed.
     pub(crate) fn hmac(&self) -> Hmac<Sha256> {
         Hmac::new_from_slice(&self.0).expect("HMAC takes a key of any length")
@@ -105,6 +110,11 @@ impl KeyRing {
     #[must_use]
     pub fn current(&self) -> &Key {
         &self.0[0]
+    }
+
+    /// Every key, the current one first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.0.iter()
     }
 
     /// Whether `tag` is what some key of this ring makes of `parts`, as far as the tag is long.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{limits::MAX_KV_METADATA_BYTES, stamps::Stamps};
+use crate::{limits::MAX_KV_METADATA_BYTES, stamps::Stamps, topic::TopicName};
 
 /// The KV key of a ticket's offer.
 #[must_use]
@@ -11,7 +11,13 @@ pub fn offer_key(ticket: Uuid) -> String {
     format!("offer:{ticket}")
 }
 
-/// An offer's metadata is larger than the platform takes.
+/// The KV key of a topic's latest update.
+#[must_use]
+pub fn topic_key(topic: &TopicName) -> String {
+    format!("topic:{topic}")
+}
+
+/// An entry's metadata is larger than the platform takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the metadata has {0} bytes of JSON; KV takes {MAX_KV_METADATA_BYTES}")]
 pub struct MetadataTooLarge(usize);
@@ -34,23 +40,51 @@ impl OfferMetadata {
     ///
     /// # Errors
     /// [`MetadataTooLarge`] above [`MAX_KV_METADATA_BYTES`].
-    #[expect(
-        clippy::missing_panics_doc,
-        reason = "strings and numbers have a JSON form"
-    )]
     pub fn to_json(&self) -> Result<String, MetadataTooLarge> {
-        let json = serde_json::to_string(self).expect("metadata has a JSON form");
-        if json.len() > MAX_KV_METADATA_BYTES {
-            return Err(MetadataTooLarge(json.len()));
-        }
-        Ok(json)
+        metadata_json(self)
     }
+}
+
+/// Metadata of a topic's latest update.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicMetadata {
+    /// Number of the update on its topic.
+    pub sequence: u64,
+    /// Id of the update.
+    pub event_id: String,
+    /// Source of the update.
+    pub source: String,
+    /// Media type of its data.
+    pub media_type: String,
+    /// The stamps it had when it was positioned.
+    pub stamps: Stamps,
+}
+
+impl TopicMetadata {
+    /// The metadata in JSON.
+    ///
+    /// # Errors
+    /// [`MetadataTooLarge`] above [`MAX_KV_METADATA_BYTES`].
+    pub fn to_json(&self) -> Result<String, MetadataTooLarge> {
+        metadata_json(self)
+    }
+}
+
+fn metadata_json(metadata: &impl Serialize) -> Result<String, MetadataTooLarge> {
+    let json = serde_json::to_string(metadata).expect("metadata has only strings and numbers");
+    if json.len() > MAX_KV_METADATA_BYTES {
+        return Err(MetadataTooLarge(json.len()));
+    }
+    Ok(json)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{limits::MAX_ATTRIBUTE_BYTES, stamps::Point};
+    use crate::{
+        limits::{MAX_ATTRIBUTE_BYTES, MAX_TOPIC_BYTES},
+        stamps::Point,
+    };
 
     fn metadata(text: &str) -> OfferMetadata {
         OfferMetadata {
@@ -64,6 +98,17 @@ mod tests {
         }
     }
 
+    fn topic_metadata(text: &str) -> TopicMetadata {
+        let offer = metadata(text);
+        TopicMetadata {
+            sequence: u64::MAX,
+            event_id: offer.event_id,
+            source: offer.source,
+            media_type: offer.media_type,
+            stamps: offer.stamps,
+        }
+    }
+
     #[test]
     fn the_longest_attributes_fit_the_platforms_limit_unless_json_escapes_them() {
         let json = metadata("x").to_json().unwrap();
@@ -72,5 +117,26 @@ mod tests {
             metadata("x")
         );
         assert!(metadata("\"").to_json().is_err());
+    }
+
+    #[test]
+    fn the_longest_attributes_of_an_update_fit_beside_any_sequence() {
+        let json = topic_metadata("x").to_json().unwrap();
+        assert_eq!(
+            serde_json::from_str::<TopicMetadata>(&json).unwrap(),
+            topic_metadata("x")
+        );
+        assert!(topic_metadata("\"").to_json().is_err());
+    }
+
+    #[test]
+    fn the_longest_topic_has_a_key_that_the_platform_takes() {
+        const MAX_KV_KEY_BYTES: usize = 512;
+        let topic = TopicName::parse(&"x".repeat(MAX_TOPIC_BYTES)).unwrap();
+        assert!(topic_key(&topic).len() <= MAX_KV_KEY_BYTES);
+        assert_eq!(
+            topic_key(&TopicName::parse("prices/ACME").unwrap()),
+            "topic:prices/ACME"
+        );
     }
 }

@@ -59,3 +59,30 @@ pub const MAX_WAIT_SECONDS: u32 = 50;
 
 /// Largest message on the origin's link, in bytes: a login with its body's limit, and its envelope.
 pub const MAX_LINK_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// Longest name of a topic, in bytes. Our own: with `topic:` before it, a quarter of the platform's
+/// 512 bytes for a key of KV, and it also is an event's `subject` ([`MAX_ATTRIBUTE_BYTES`]).
+pub const MAX_TOPIC_BYTES: usize = 128;
+
+/// Largest update, in bytes of the event's JSON. Our own: an update goes to every subscriber, and a
+/// topic keeps many of them. Larger content belongs into KV, with an update that says so.
+pub const MAX_UPDATE_BYTES: usize = 64 * 1024;
+
+/// Most topics on one connection. Our own: each is followed by itself, at the cost of a call to a
+/// Durable Object.
+pub const MAX_TOPICS_PER_CONNECTION: usize = 32;
+
+/// Largest WebSocket message of a subscriber, in bytes: an update with its limit, and its envelope.
+pub const MAX_SUBSCRIBER_MESSAGE_BYTES: usize = 80 * 1024;
+
+/// Largest body of `POST /topics/{topic}/acks`, in bytes. Our own: an id, a number and a place.
+pub const MAX_ACK_BODY_BYTES: usize = 4 * 1024;
+
+/// Most subscribers in one list. Our own: the count is always whole, the list is for looking at.
+pub const MAX_PRESENCE_LIST: usize = 1000;
+
+/// How long a subscriber may be silent and still be listed, in milliseconds. Our own.
+pub const SILENT_AFTER_MS: u64 = 10_000;
+
+/// Longest token, in bytes. Our own: a cookie may have 4,096 (RFC 6265, section 6.1).
+pub const MAX_TOKEN_BYTES: usize = 4096;
