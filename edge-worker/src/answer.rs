@@ -114,6 +114,11 @@ impl Answer {
         self
     }
 
+    /// Whether there is nothing.
+    pub fn is_not_found(&self) -> bool {
+        self.status == 404
+    }
+
     /// The HTTP status.
     #[cfg(test)]
     pub fn status(&self) -> u16 {

@@ -13,7 +13,7 @@ use crate::{
     head::Head,
     health, login, origin_link, platform,
     router::{Resolved, Route, Target, resolve},
-    tickets,
+    tickets, topic,
 };
 
 /// A request with all that is needed to answer it.
@@ -98,6 +98,12 @@ async fn dispatch(call: &Call, target: Target, parameter: &str) -> Result<Reply,
         Target::OfferSocket => tickets::socket(call, parameter).await,
         Target::Events => events::post(call).await,
         Target::OriginLink => origin_link::get(call).await,
+        Target::Topic => topic::read::get(call, parameter).await,
+        Target::TopicEvents => topic::connect::events(call, parameter).await,
+        Target::TopicSocket => topic::connect::socket(call, parameter).await,
+        Target::Subscribers => topic::subscribers::list(call, parameter).await,
+        Target::SubscriberEvents => topic::subscribers::events(call, parameter).await,
+        Target::Acks => topic::subscribers::ack(call, parameter).await,
         Target::Ping => Ok(health::ping(call)),
         Target::Health => Ok(health::healthz(call)),
     }

@@ -6,6 +6,7 @@
 //! | `ORIGIN_KEYS` (secret) | | verify `POST /events` and `GET /origin/link` |
 //! | `LOGIN_KEYS` (secret) | | verify `POST /login` where `LOGIN_AUTH` is `signed` |
 //! | `LOGIN_AUTH` | `signed` | who may log in: `signed`, or `open` to all |
+//! | `TOKEN_KEYS` (secret) | none | verify the tokens of subscribers; without it nobody may into `private/` topics |
 //! | `CORS_ORIGINS` | none | pages that may call the edge, comma separated; `*` for all |
 //! | `LOGIN_DESKS` | 1 | over how many desks logins are spread; 1 to 256 |
 //! | `LOGIN_TIMEOUT_SECONDS` | 30 | until a login that no origin takes fails; 1 to 600 |
@@ -14,20 +15,25 @@
 //! | `TICKET_YOUNG_SECONDS` | 60 | how long KV is not asked for a ticket's offer; 0 switches that off |
 //! | `STREAM_LIFE_SECONDS` | 300 | when a stream is ended, give or take a tenth; 1 to 3,600 |
 //! | `MEMORY_CACHE_BYTES` | 16 MiB | what an isolate may remember; 0 to 64 MiB |
+//! | `HISTORY_COUNT` | 1000 | most updates that a topic remembers; 1 to 100,000 |
+//! | `HISTORY_BYTES` | 1 MiB | most bytes of them; 64 KiB to 16 MiB |
+//! | `HISTORY_SECONDS` | 3600 | for how long it remembers them; 1 to 604,800 |
+//! | `PRESENCE` | `on` | whether it is told who is connected: `on` or `off` |
+//! | `TOPIC_SUBSCRIBERS` | 10000 | most subscribers of a topic; 1 to 30,000 |
 
 use std::{cell::OnceCell, ops::RangeInclusive, rc::Rc, time::Duration};
 
 use headstart_protocol::{keys::KeyRing, ticket::TicketTimes};
 use worker::{Env, console_error, console_warn, js_sys::Reflect, wasm_bindgen::JsValue};
 
-use crate::{cors::Cors, error::Error};
+use crate::{cors::Cors, error::Error, topic::history::HistoryLimits};
 
 /// What a deployment that lets anyone log in says of itself.
 pub const OPEN_WARNING: &str =
     "LOGIN_AUTH is open: anyone may log in as anyone. For development and demos only.";
 
 /// Bindings without which the edge cannot work.
-const BINDINGS: [&str; 4] = ["CONTENT", "TICKETS", "LOGIN_DESK", "LOGIN_LIMIT"];
+const BINDINGS: [&str; 5] = ["CONTENT", "TICKETS", "LOGIN_DESK", "LOGIN_LIMIT", "TOPICS"];
 
 /// Who may send a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +81,21 @@ pub struct Config {
     pub stream_life: Duration,
     /// What an isolate may remember, in bytes.
     pub memory_cache_bytes: usize,
+    /// How topics behave.
+    pub topics: TopicSettings,
+}
+
+/// How topics behave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// Verify the tokens of subscribers; without them private topics are closed to all.
+    pub token_keys: Option<KeyRing>,
+    /// What a topic remembers.
+    pub history: HistoryLimits,
+    /// Most subscribers of a topic. The platform takes 32,768 WebSockets at one object.
+    pub subscribers: u32,
+    /// Whether it is told who is connected.
+    pub presence: bool,
 }
 
 impl Config {
@@ -107,6 +128,7 @@ impl Config {
         let stream_life = reader.number("STREAM_LIFE_SECONDS", 300, 1..=3600);
         let memory_cache_bytes =
             reader.number("MEMORY_CACHE_BYTES", 16 * 1024 * 1024, 0..=64 * 1024 * 1024);
+        let topics = reader.topics();
         match (ticket_keys, origin_keys, login_auth, reader.wrong) {
             (Some(ticket_keys), Some(origin_keys), Some(login_auth), wrong) if wrong.is_empty() => {
                 Ok(Self {
@@ -123,6 +145,7 @@ impl Config {
                     },
                     stream_life: Duration::from_secs(stream_life.into()),
                     memory_cache_bytes: memory_cache_bytes as usize,
+                    topics,
                 })
             }
             (.., wrong) => Err(Misconfigured(wrong)),
@@ -159,6 +182,38 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
                 self.wrong
                     .push("LOGIN_AUTH must be signed or open".to_owned());
                 None
+            }
+        }
+    }
+
+    fn topics(&mut self) -> TopicSettings {
+        let given = |text: &String| !text.trim().is_empty();
+        let token_keys = (self.var)("TOKEN_KEYS")
+            .filter(given)
+            .and_then(|_| self.keys("TOKEN_KEYS"));
+        let count = self.number("HISTORY_COUNT", 1000, 1..=100_000);
+        let bytes = self.number("HISTORY_BYTES", 1024 * 1024, 65_536..=16_777_216);
+        let seconds = self.number("HISTORY_SECONDS", 3600, 1..=604_800);
+        TopicSettings {
+            token_keys,
+            history: HistoryLimits {
+                count: count as usize,
+                bytes: bytes as usize,
+                age_ms: u64::from(seconds) * 1000,
+            },
+            subscribers: self.number("TOPIC_SUBSCRIBERS", 10_000, 1..=30_000),
+            presence: self.switch("PRESENCE", true),
+        }
+    }
+
+    fn switch(&mut self, name: &str, default: bool) -> bool {
+        match (self.var)(name).as_deref().map(str::trim) {
+            None | Some("") => default,
+            Some("on") => true,
+            Some("off") => false,
+            Some(_) => {
+                self.wrong.push(format!("{name} must be on or off"));
+                default
             }
         }
     }
@@ -272,9 +327,11 @@ mod tests {
             ("CORS_ORIGINS", "shop.example"),
             ("LOGIN_DESKS", "0"),
             ("LEASE_SECONDS", "soon"),
+            ("PRESENCE", "maybe"),
+            ("TOKEN_KEYS", "hunter2"),
         ])
         .unwrap_err();
-        assert_eq!(wrong.len(), 5, "{wrong:?}");
+        assert_eq!(wrong.len(), 7, "{wrong:?}");
         assert!(!wrong.join(" ").contains("hunter2"));
     }
 

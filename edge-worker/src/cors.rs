@@ -4,11 +4,11 @@
 use crate::answer::Answer;
 
 /// Headers of answers that a page may read.
-const EXPOSED: &str = "Cache-Status, Headstart-Event-Id, Headstart-Stamps, Location, \
+const EXPOSED: &str = "Cache-Status, ETag, Headstart-Event-Id, Headstart-Stamps, Location, \
     Preference-Applied, Retry-After, Server-Timing";
 
 /// Headers that a page may send.
-const ALLOWED: &str = "Content-Type, Last-Event-ID, Prefer, Webhook-Id, Webhook-Signature, \
+const ALLOWED: &str = "Authorization, Content-Type, If-None-Match, Last-Event-ID, Prefer, Webhook-Id, Webhook-Signature, \
     Webhook-Timestamp";
 
 /// For how many seconds a browser may remember a preflight's answer: the longest that any takes.
@@ -56,11 +56,21 @@ impl Cors {
         } else if self.any {
             Some("*")
         } else {
-            self.origins
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(origin))
-                .then_some(origin)
+            self.is_listed(origin).then_some(origin)
         }
+    }
+
+    /// Whether a page of `origin` may act with the cookies of this `host`: only the host's own pages and
+    /// those that are listed by name, never everyone by `*`. What comes without an origin is no page.
+    pub fn is_trusted(&self, origin: &str, host: &str) -> bool {
+        let own = || origin.split_once("://").is_some_and(|(_, it)| it == host);
+        origin.is_empty() || own() || self.is_listed(origin)
+    }
+
+    fn is_listed(&self, origin: &str) -> bool {
+        self.origins
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(origin))
     }
 
     /// `answer` as a page of `origin` may read it, if it may.
@@ -72,10 +82,20 @@ impl Cors {
         };
         match self.allow(origin) {
             None => answer,
-            Some(allowed) => answer
+            Some(allowed) => self
+                .with_credentials(answer, origin)
                 .header("Access-Control-Allow-Origin", allowed)
                 .header("Access-Control-Expose-Headers", EXPOSED)
                 .header("Timing-Allow-Origin", allowed),
+        }
+    }
+
+    /// A page that is listed by name may send the cookie with its token.
+    fn with_credentials(&self, answer: Answer, origin: &str) -> Answer {
+        if !self.any && self.is_listed(origin) {
+            answer.header("Access-Control-Allow-Credentials", "true")
+        } else {
+            answer
         }
     }
 
@@ -85,7 +105,7 @@ impl Cors {
         if self.allow(origin).is_none() {
             return answer;
         }
-        answer
+        self.with_credentials(answer, origin)
             .header("Access-Control-Allow-Methods", methods)
             .header("Access-Control-Allow-Headers", ALLOWED)
             .header("Access-Control-Max-Age", MAX_AGE)
@@ -95,6 +115,26 @@ impl Cors {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cookies_count_from_our_own_pages_and_those_listed_by_name() {
+        let cors = Cors::parse("https://shop.example").unwrap();
+        for trusted in ["", "https://SHOP.example", "https://edge.example"] {
+            assert!(cors.is_trusted(trusted, "edge.example"), "{trusted}");
+        }
+        for other in ["https://evil.example", "null", "https://edge.example.evil"] {
+            assert!(!cors.is_trusted(other, "edge.example"), "{other}");
+        }
+        let any = Cors::parse("*").unwrap();
+        assert!(!any.is_trusted("https://evil.example", "edge.example"));
+    }
+
+    #[test]
+    fn credentials_are_allowed_only_to_pages_listed_by_name() {
+        let credentials = "Access-Control-Allow-Credentials:true";
+        assert!(exposed("https://shop.example", "https://shop.example").contains(credentials));
+        assert!(!exposed("*", "https://shop.example").contains(credentials));
+    }
 
     fn exposed(list: &str, origin: &str) -> String {
         let cors = Cors::parse(list).unwrap();

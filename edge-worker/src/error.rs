@@ -2,6 +2,7 @@
 //! ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem details).
 
 use headstart_protocol::{
+    cursor::CursorError,
     event::EventError,
     limits::{MAX_EVENTS_PER_BATCH, REPLAY_MEMORY_MS},
     login::LoginError,
@@ -9,6 +10,8 @@ use headstart_protocol::{
     signature::SignatureError,
     stamps::Stamps,
     ticket::TicketError,
+    token::TokenError,
+    topic::TopicError,
 };
 use serde::{Deserialize, Serialize};
 use worker::{console_error, wasm_bindgen::JsValue};
@@ -97,6 +100,39 @@ pub enum Error {
     /// A ticket with too many waiters.
     #[error("{MAX_WAITERS} clients wait for this ticket already")]
     TooManyWaiters,
+    /// What should name a topic does not.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// A topic that nothing was published on.
+    #[error("nothing was published on this topic yet")]
+    NoUpdate,
+    /// Where to resume cannot be read.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+    /// As many are subscribed here as may be.
+    #[error("too many subscribers here; try again shortly")]
+    TooManySubscribers,
+    /// The deployment does not tell who is connected.
+    #[error("this edge does not tell who is connected")]
+    PresenceOff,
+    /// The subscriber of an ack is not connected.
+    #[error("no such subscriber is connected to this topic")]
+    UnknownSubscriber,
+    /// The body of an ack is not one.
+    #[error("an ack must be like {{\"subscriber\": \"...\", \"sequence\": 42}}")]
+    MalformedAck,
+    /// A private topic, and no token.
+    #[error("this topic is private: send a token as Authorization: Bearer")]
+    TokenRequired,
+    /// A token that is none of ours, or has expired.
+    #[error(transparent)]
+    TokenRefused(#[from] TokenError),
+    /// A token, and no keys to verify it with.
+    #[error("this edge takes no tokens: TOKEN_KEYS is not set")]
+    TokensUnsupported,
+    /// A good token for other topics.
+    #[error("the token does not cover this topic")]
+    TopicForbidden,
     /// The deployment's settings are wrong.
     #[error("the edge is misconfigured; /healthz says how")]
     Misconfigured(Misconfigured),
@@ -118,7 +154,8 @@ impl Error {
         worker::Error::RustError(self.to_string())
     }
 
-    fn problem(&self) -> Problem {
+    /// The error as problem details.
+    pub fn problem(&self) -> Problem {
         let (status, slug, title) = match self {
             Self::NotFound => (404, "not-found", "Not found"),
             Self::MethodNotAllowed { .. } => (405, "method-not-allowed", "Method not allowed"),
@@ -139,6 +176,18 @@ impl Error {
             Self::UnknownDesk { .. } => (400, "unknown-desk", "Unknown desk"),
             Self::LinkReplayed => (409, "link-replayed", "Replayed handshake"),
             Self::TooManyWaiters => (503, "too-many-waiters", "Too many waiters"),
+            Self::Topic(_) => (404, "unknown-topic", "Not a topic"),
+            Self::NoUpdate => (404, "no-update", "No update yet"),
+            Self::Cursor(_) => (400, "malformed-cursor", "Malformed cursor"),
+            Self::TooManySubscribers => (503, "too-many-subscribers", "Too many subscribers"),
+            Self::PresenceOff => (404, "presence-off", "Presence is off"),
+            Self::UnknownSubscriber => (404, "unknown-subscriber", "Unknown subscriber"),
+            Self::MalformedAck => (400, "malformed-ack", "Malformed ack"),
+            Self::TokenRequired => (401, "token-required", "Token required"),
+            Self::TokenRefused(_) | Self::TokensUnsupported => {
+                (401, "token-refused", "Token refused")
+            }
+            Self::TopicForbidden => (403, "topic-forbidden", "Topic forbidden"),
             Self::Misconfigured(_) => (500, "misconfigured", "Misconfigured edge"),
             Self::Platform(_) => (500, "internal", "Internal error"),
         };
@@ -162,9 +211,18 @@ impl Error {
         match self {
             Self::MethodNotAllowed { allow } => answer.header("Allow", allow),
             Self::RateLimited => answer.header("Retry-After", "60"),
-            Self::BacklogFull | Self::TooManyWaiters => answer.header("Retry-After", "5"),
+            Self::BacklogFull | Self::TooManyWaiters | Self::TooManySubscribers => {
+                answer.header("Retry-After", "5")
+            }
             Self::Platform(_) => answer.header("Retry-After", "1"),
             Self::Signature(_) => answer.header("WWW-Authenticate", "StandardWebhooks"),
+            Self::TokenRequired => answer.header("WWW-Authenticate", "Bearer"),
+            Self::TokenRefused(_) | Self::TokensUnsupported => {
+                answer.header("WWW-Authenticate", "Bearer error=\"invalid_token\"")
+            }
+            Self::TopicForbidden => {
+                answer.header("WWW-Authenticate", "Bearer error=\"insufficient_scope\"")
+            }
             Self::UpgradeRequired => answer.header("Upgrade", "websocket"),
             Self::GenerationFailed(failure) => answer.settlement(&failure.event_id, failure.stamps),
             _ => answer,
@@ -180,6 +238,8 @@ impl From<worker::Error> for Error {
 
 #[cfg(test)]
 mod tests {
+    use headstart_protocol::{cursor::Cursors, topic::TopicName};
+
     use super::*;
 
     #[test]
@@ -217,6 +277,17 @@ mod tests {
             Error::UnknownDesk { desks: 1 },
             Error::LinkReplayed,
             Error::TooManyWaiters,
+            Error::Topic(TopicName::parse("").unwrap_err()),
+            Error::NoUpdate,
+            Error::Cursor(Cursors::parse("x", &[]).unwrap_err()),
+            Error::TooManySubscribers,
+            Error::PresenceOff,
+            Error::UnknownSubscriber,
+            Error::MalformedAck,
+            Error::TokenRequired,
+            Error::TokenRefused(TokenError::Expired),
+            Error::TokensUnsupported,
+            Error::TopicForbidden,
             Error::Misconfigured(Misconfigured(vec![])),
             Error::Platform(String::new()),
         ]

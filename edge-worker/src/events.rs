@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, stream};
 use headstart_protocol::{
     binary_mode,
-    event::{Event, EventError, MEDIA_TYPE_BATCH, MEDIA_TYPE_EVENT},
+    event::{Event, EventError, MEDIA_TYPE_BATCH, MEDIA_TYPE_EVENT, TYPE_UPDATE},
     limits::{MAX_EVENTS_BODY_BYTES, MAX_EVENTS_PER_BATCH},
     report::{EventResult, PublishReport, Status},
     settlement::Settlement,
     signature,
     stamps::Point,
     ticket::{Ticket, TicketError},
+    topic::TopicName,
+    update,
 };
 use uuid::Uuid;
 
@@ -22,11 +24,15 @@ use crate::{
     config::Config,
     error::Error,
     hub, platform,
+    topic::root,
 };
 
-/// How many tickets are settled at a time: enough to hide the way to each object, and few enough that
+/// How many objects are told at a time: enough to hide the way to each object, and few enough that
 /// one request does not crowd out the isolate's others.
 const CONCURRENCY: usize = 32;
+
+/// Why an event is to be sent again.
+const AGAIN: &str = "the edge could not take it now";
 
 /// `POST /events`
 ///
@@ -47,7 +53,7 @@ pub async fn post(call: &Call) -> Result<Reply, Error> {
         || platform::headers(&call.request),
         body,
     )?;
-    let results = settle_all(call, config, events).await;
+    let results = deliver_all(call, config, events).await;
     Ok(Answer::json(200, &PublishReport { results })
         .header("Cache-Control", "no-store")
         .into())
@@ -80,75 +86,110 @@ fn read(
     Ok(vec![Ok(binary_mode::from_http(pairs, body)?)])
 }
 
-/// An event that is about a ticket of ours.
-struct Ready {
-    at: usize,
-    ticket: Ticket,
-    event: Event,
+/// Whom an event is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Addressee {
+    /// The object of a ticket of ours.
+    Ticket(Uuid),
+    /// The object of a topic.
+    Topic(TopicName),
 }
 
-/// Settles the tickets of all events; gives a result for each, in their order.
-async fn settle_all(
+/// An event that was checked.
+#[derive(Debug)]
+struct Ready {
+    at: usize,
+    event: Event,
+    /// The ticket that it settles; a topic's update has none.
+    ticket: Option<Ticket>,
+}
+
+/// Delivers all events; gives a result for each, in their order.
+async fn deliver_all(
     call: &Call,
     config: &Config,
     events: Vec<Result<Event, EventError>>,
 ) -> Vec<EventResult> {
     let mut results = Vec::with_capacity(events.len());
-    // Events of one ticket are settled one after the other, so that the batch's order counts.
-    let mut by_ticket: BTreeMap<Uuid, Vec<Ready>> = BTreeMap::new();
+    // Events for one object are delivered in the batch's order.
+    let mut by_addressee: BTreeMap<Addressee, Vec<Ready>> = BTreeMap::new();
     for (at, event) in events.into_iter().enumerate() {
         match check(event, config, call.head.now_ms) {
-            Ok((ticket, event)) => {
+            Ok((addressee, ticket, event)) => {
                 results.push(result(&event.id, Status::Retry, None));
-                let ready = Ready { at, ticket, event };
-                by_ticket
-                    .entry(ready.ticket.uuid())
-                    .or_default()
-                    .push(ready);
+                let ready = Ready { at, event, ticket };
+                by_addressee.entry(addressee).or_default().push(ready);
             }
             Err(refused) => results.push(refused),
         }
     }
-    let settled: Vec<Vec<(usize, EventResult)>> = stream::iter(by_ticket.into_values())
-        .map(|of_ticket| async move {
-            let mut results = Vec::with_capacity(of_ticket.len());
-            for ready in of_ticket {
-                results.push((ready.at, settle(call, &ready).await));
+    let delivered: Vec<Vec<(usize, EventResult)>> = stream::iter(by_addressee)
+        .map(|(addressee, ready)| async move {
+            match addressee {
+                Addressee::Ticket(_) => settle_one_by_one(call, &ready).await,
+                Addressee::Topic(topic) => publish(call, &topic, &ready).await,
             }
-            results
         })
         .buffer_unordered(CONCURRENCY)
         .collect()
         .await;
-    for (at, settled) in settled.into_iter().flatten() {
+    for (at, delivered) in delivered.into_iter().flatten() {
         if let Some(place) = results.get_mut(at) {
-            *place = settled;
+            *place = delivered;
         }
     }
     results
 }
 
-async fn settle(call: &Call, ready: &Ready) -> EventResult {
-    match hub::settle(&call.env, &ready.ticket, &ready.event).await {
-        Ok(result) => result,
-        Err(Error::Ticket(TicketError::Expired)) => expired(&ready.event.id),
+async fn settle_one_by_one(call: &Call, ready: &[Ready]) -> Vec<(usize, EventResult)> {
+    let mut results = Vec::with_capacity(ready.len());
+    for Ready { at, event, ticket } in ready {
+        if let Some(ticket) = ticket {
+            results.push((*at, settle(call, ticket, event).await));
+        }
+    }
+    results
+}
+
+/// All updates of one topic go to its object together, which takes all of them or none.
+async fn publish(call: &Call, topic: &TopicName, ready: &[Ready]) -> Vec<(usize, EventResult)> {
+    let events: Vec<&Event> = ready.iter().map(|ready| &ready.event).collect();
+    let places = ready.iter().map(|ready| ready.at);
+    match root::publish(&call.env, topic, &events).await {
+        Ok(results) => places.zip(results).collect(),
         Err(error) => {
             error.log();
-            let reason = "the edge could not take it now".to_owned();
-            result(&ready.event.id, Status::Retry, Some(reason))
+            let again = |event: &&Event| result(&event.id, Status::Retry, Some(AGAIN.to_owned()));
+            places.zip(events.iter().map(again)).collect()
         }
     }
 }
 
-/// Checks what can be checked here; gives the ticket and the event with the time of its receipt.
+async fn settle(call: &Call, ticket: &Ticket, event: &Event) -> EventResult {
+    match hub::settle(&call.env, ticket, event).await {
+        Ok(result) => result,
+        Err(Error::Ticket(TicketError::Expired)) => expired(&event.id),
+        Err(error) => {
+            error.log();
+            result(&event.id, Status::Retry, Some(AGAIN.to_owned()))
+        }
+    }
+}
+
+/// Checks what can be checked here; gives whom the event is for, and what to tell them: of a settlement
+/// with the time of its receipt.
 fn check(
     event: Result<Event, EventError>,
     config: &Config,
     now_ms: u64,
-) -> Result<(Ticket, Event), EventResult> {
+) -> Result<(Addressee, Option<Ticket>, Event), EventResult> {
     let event = event.map_err(|error| result("", Status::Rejected, Some(error.to_string())))?;
     let id = event.id.clone();
     let rejected = |reason: String| result(&id, Status::Rejected, Some(reason));
+    if event.kind == TYPE_UPDATE {
+        let topic = update::check(&event).map_err(|error| rejected(error.to_string()))?;
+        return Ok((Addressee::Topic(topic), None, event));
+    }
     let (text, mut settlement) =
         Settlement::of_event(event).map_err(|error| rejected(error.to_string()))?;
     let ticket = match Ticket::admit(&text, &config.ticket_keys, now_ms, config.ticket_times) {
@@ -158,7 +199,7 @@ fn check(
     };
     settlement.stamps = settlement.stamps.with(Point::Received, now_ms);
     let event = settlement.to_event(&ticket);
-    Ok((ticket, event))
+    Ok((Addressee::Ticket(ticket.uuid()), Some(ticket), event))
 }
 
 fn expired(id: &str) -> EventResult {
@@ -243,14 +284,28 @@ mod tests {
         ));
     }
 
-    fn checked(ticket: &Ticket) -> Result<(Ticket, Event), EventResult> {
+    fn checked(ticket: &Ticket) -> Result<(Addressee, Option<Ticket>, Event), EventResult> {
         check(Event::from_json(json(ticket).as_bytes()), &config(), NOW_MS)
     }
 
     #[test]
+    fn an_update_is_for_its_topic_and_stays_as_it_is() {
+        let json = r#"{"specversion":"1.0","id":"u1","source":"/o","type":"dev.headstart.update","subject":"scores/nba","data":[1, 2]}"#;
+        let (addressee, ticket, event) =
+            check(Event::from_json(json.as_bytes()), &config(), NOW_MS).unwrap();
+        let topic = TopicName::parse("scores/nba").unwrap();
+        assert_eq!((addressee, ticket), (Addressee::Topic(topic), None));
+        assert_eq!(event.to_json().len(), json.len());
+        let nowhere = json.replace("scores/nba", "scores//nba");
+        let refused = check(Event::from_json(nowhere.as_bytes()), &config(), NOW_MS).unwrap_err();
+        assert_eq!(refused.status, Status::Rejected);
+    }
+
+    #[test]
     fn an_event_about_a_ticket_of_ours_gets_the_time_of_its_receipt() {
-        let (found, event) = checked(&ticket(0, 1)).unwrap();
-        assert_eq!(found, ticket(0, 1));
+        let (addressee, found, event) = checked(&ticket(0, 1)).unwrap();
+        assert_eq!(addressee, Addressee::Ticket(ticket(0, 1).uuid()));
+        assert_eq!(found, Some(ticket(0, 1)));
         assert_eq!(event.extensions["receivedat"], NOW_MS.to_string());
         assert_eq!(event.data.unwrap().as_bytes(), br#"{"a":1}"#);
     }

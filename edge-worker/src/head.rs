@@ -11,6 +11,8 @@ pub struct Head {
     pub now_ms: u64,
     /// Its method, in upper case.
     pub method: String,
+    /// The host and port that the client asked.
+    pub host: String,
     /// The path, percent-encoded as it came.
     pub path: String,
     /// The query without its question mark; empty where there is none.
@@ -30,15 +32,16 @@ impl Head {
     }
 
     /// Reads the lines of `platform.js`.
-    fn parse(lines: &str) -> Self {
+    pub fn parse(lines: &str) -> Self {
         let mut lines = lines.split('\n');
         let mut next = || lines.next().unwrap_or_default();
         let now_ms = next().parse().unwrap_or_default();
         let method = next().to_owned();
-        let (path, query) = split_url(next());
+        let (host, path, query) = split_url(next());
         Self {
             now_ms,
             method,
+            host: host.to_owned(),
             path: path.to_owned(),
             query: query.to_owned(),
             origin: next().to_owned(),
@@ -49,9 +52,14 @@ impl Head {
 
     /// The value of a query parameter, as it stands there.
     pub fn query_value(&self, name: &str) -> Option<&str> {
+        self.query_values(name).next()
+    }
+
+    /// Every value of a query parameter, as they stand there.
+    pub fn query_values(&self, name: &str) -> impl Iterator<Item = &str> {
         self.query
             .split('&')
-            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+            .filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix('='))
     }
 
     /// For how many seconds the client would wait, by `Prefer: wait=N`
@@ -65,15 +73,16 @@ impl Head {
     }
 }
 
-/// Path and query of a URL as the platform writes it: absolute and normalised.
-fn split_url(url: &str) -> (&str, &str) {
+/// Host, path and query of a URL as the platform writes it: absolute and normalised.
+fn split_url(url: &str) -> (&str, &str, &str) {
     let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let from_path = after_scheme
+    let (host, from_path) = after_scheme
         .find('/')
-        .and_then(|at| after_scheme.get(at..))
-        .unwrap_or("/");
+        .and_then(|at| after_scheme.split_at_checked(at))
+        .unwrap_or((after_scheme, "/"));
     let whole = from_path.split('#').next().unwrap_or_default();
-    whole.split_once('?').unwrap_or((whole, ""))
+    let (path, query) = whole.split_once('?').unwrap_or((whole, ""));
+    (host, path, query)
 }
 
 #[cfg(test)]
@@ -90,6 +99,7 @@ mod tests {
     fn every_line_finds_its_field() {
         let head = head("https://edge.example/tickets/x?a=1&desk=2#f", "wait=5");
         assert_eq!((head.now_ms, head.method.as_str()), (17, "GET"));
+        assert_eq!(head.host, "edge.example");
         assert_eq!(head.path, "/tickets/x");
         assert_eq!(head.query_value("desk"), Some("2"));
         assert_eq!(head.query_value("des"), None);

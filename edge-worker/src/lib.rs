@@ -6,7 +6,12 @@
 //! | `GET /tickets/{ticket}` | memory, KV, `TicketDo` | `tickets.rs`, `lookup.rs` |
 //! | `GET /tickets/{ticket}/events` | same | `tickets.rs`, `ticket_do.rs` |
 //! | `GET /tickets/{ticket}/ws` | same | `tickets.rs`, `ticket_do.rs` |
-//! | `POST /events` | `TicketDo` | `events.rs` |
+//! | `POST /events` | `TicketDo`, `TopicDo` | `events.rs` |
+//! | `GET /topics/{topic}` | `TopicDo`, else KV | `topic/read.rs` |
+//! | `GET /topics/{topic}/events` | `TopicDo` | `topic/connect.rs`, `topic/topic_do.rs` |
+//! | `GET /topics/{topic}/ws` | same | same |
+//! | `GET /topics/{topic}/subscribers`, `.../events` | same | `topic/subscribers.rs`, `topic/topic_do.rs` |
+//! | `POST /topics/{topic}/acks` | same | same |
 //! | `GET /origin/link` | `LoginDeskDo` | `origin_link.rs`, `login_desk_do.rs` |
 //! | `GET /ping`, `GET /healthz` | nothing | `health.rs` |
 //!
@@ -39,6 +44,7 @@ mod ticket_do;
 mod ticket_state;
 mod ticket_store;
 mod tickets;
+pub mod topic;
 mod waiters;
 mod websocket;
 
@@ -54,6 +60,17 @@ const ROUTES: &[Route] = &[
     Route::new("GET", "/tickets/{ticket}/events", Target::OfferEvents),
     Route::new("GET", "/tickets/{ticket}/ws", Target::OfferSocket),
     Route::new("POST", "/events", Target::Events),
+    Route::new("GET", "/topics/{topic}", Target::Topic),
+    Route::new("HEAD", "/topics/{topic}", Target::Topic),
+    Route::new("GET", "/topics/{topic}/events", Target::TopicEvents),
+    Route::new("GET", "/topics/{topic}/ws", Target::TopicSocket),
+    Route::new("GET", "/topics/{topic}/subscribers", Target::Subscribers),
+    Route::new(
+        "GET",
+        "/topics/{topic}/subscribers/events",
+        Target::SubscriberEvents,
+    ),
+    Route::new("POST", "/topics/{topic}/acks", Target::Acks),
     Route::new("GET", "/origin/link", Target::OriginLink),
     Route::new("GET", "/ping", Target::Ping),
     Route::new("HEAD", "/ping", Target::Ping),

@@ -27,6 +27,11 @@ export function place(request) {
   for (const name of ['country', 'region', 'city', 'continent', 'timezone']) {
     if (typeof cf[name] === 'string') place[name] = cf[name];
   }
+  for (const name of ['latitude', 'longitude']) {
+    // The platform gives degrees as text.
+    const degrees = Number.parseFloat(cf[name]);
+    if (Number.isFinite(degrees)) place[name] = degrees;
+  }
   return JSON.stringify(place);
 }
 
@@ -90,4 +95,23 @@ export function forward(env, binding, name, request) {
 export async function ask(env, binding, name, method, url, body) {
   const response = await env[binding].getByName(name).fetch(url, { method, body: body ?? null });
   return [response.status, new Uint8Array(await response.arrayBuffer())];
+}
+
+// Hands a request to subscribe on to a Durable Object, with what the Worker knows of it, and its
+// response back untouched.
+export function subscribe(env, binding, name, path, request, subscription) {
+  const headers = new Headers(request.headers);
+  // A header holds no text beyond Latin-1, so it is percent-encoded.
+  headers.set('headstart-subscription', encodeURIComponent(subscription));
+  return env[binding].getByName(name).fetch(`http://topic/${path}`, { method: 'GET', headers });
+}
+
+// What the Worker knows of a request to subscribe.
+export function subscription(request) {
+  return decodeURIComponent(request.headers.get('headstart-subscription') ?? '');
+}
+
+// Puts a value into KV, with its metadata as JSON.
+export function writeContent(env, key, value, metadata) {
+  return env.CONTENT.put(key, value, { metadata: JSON.parse(metadata) });
 }

@@ -1,7 +1,7 @@
 //! What the edge asks of the platform through `platform.js`: each call crosses the boundary between
 //! Wasm and JavaScript once, where the `worker` crate's own types would cross it many times.
 
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use worker::{
     Env,
@@ -45,6 +45,22 @@ extern "C" {
         name: &str,
         request: &web_sys::Request,
     ) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = subscribe)]
+    fn subscribe_js(
+        env: &Env,
+        binding: &str,
+        name: &str,
+        path: &str,
+        request: &web_sys::Request,
+        subscription: &str,
+    ) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    fn subscription(request: &web_sys::Request) -> Result<String, JsValue>;
+
+    #[wasm_bindgen(js_name = writeContent)]
+    fn write_content_js(env: &Env, key: &str, value: &str, metadata: &str) -> Promise;
 
     #[wasm_bindgen(js_name = ask)]
     fn ask_js(
@@ -176,4 +192,49 @@ pub async fn ask(
     let status = pair.get(0).as_f64().unwrap_or_default() as u16;
     let body: Uint8Array = pair.get(1).unchecked_into();
     Ok((status, body.to_vec()))
+}
+
+/// Hands a request to subscribe on to the Durable Object `name` of `binding`, with what the Worker knows
+/// of it, and gives its response untouched.
+///
+/// # Errors
+/// [`Error::Platform`] when the object cannot be reached or fails.
+pub async fn subscribe<T: Serialize>(
+    env: &Env,
+    (binding, name): (&str, &str),
+    path: &str,
+    request: &web_sys::Request,
+    subscription: &T,
+) -> Result<web_sys::Response, Error> {
+    let doing = || format!("subscribing at {binding}");
+    let subscription =
+        serde_json::to_string(subscription).map_err(|error| Error::Platform(error.to_string()))?;
+    let promise = subscribe_js(env, binding, name, path, request, &subscription)
+        .map_err(|error| Error::platform(&doing(), &error))?;
+    let response = JsFuture::from(promise)
+        .await
+        .map_err(|error| Error::platform(&doing(), &error))?;
+    Ok(response.unchecked_into())
+}
+
+/// What the Worker said of a request to subscribe.
+///
+/// # Errors
+/// [`Error::Platform`] for a request that did not come through [`subscribe`].
+pub fn read_subscription<T: DeserializeOwned>(request: &web_sys::Request) -> Result<T, Error> {
+    let text =
+        subscription(request).map_err(|error| Error::platform("reading a subscription", &error))?;
+    serde_json::from_str(&text)
+        .map_err(|error| Error::Platform(format!("reading a subscription: {error}")))
+}
+
+/// Puts a value into the KV namespace `CONTENT`, with its metadata as JSON.
+///
+/// # Errors
+/// [`Error::Platform`] when KV does not take it now.
+pub async fn write_content(env: &Env, key: &str, value: &str, metadata: &str) -> Result<(), Error> {
+    JsFuture::from(write_content_js(env, key, value, metadata))
+        .await
+        .map(|_| ())
+        .map_err(|error| Error::platform("writing KV", &error))
 }

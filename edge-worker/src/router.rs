@@ -1,5 +1,7 @@
 //! Finds the route of a request.
 
+use headstart_protocol::topic::RESERVED_SEGMENTS;
+
 /// Who answers a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
@@ -15,13 +17,29 @@ pub enum Target {
     Events,
     /// `origin_link.rs`
     OriginLink,
+    /// `topic/read.rs`: the latest update, or those after a sequence number.
+    Topic,
+    /// `topic/connect.rs`: updates as Server-Sent Events.
+    TopicEvents,
+    /// `topic/connect.rs`: updates over a WebSocket.
+    TopicSocket,
+    /// `topic/subscribers.rs`: who is connected.
+    Subscribers,
+    /// `topic/subscribers.rs`: who is connected, as it changes.
+    SubscriberEvents,
+    /// `topic/subscribers.rs`: a subscriber says what it has received.
+    Acks,
     /// `health.rs`: who is there.
     Ping,
     /// `health.rs`: is it well.
     Health,
 }
 
-/// One row of the route table. A pattern's segments in braces match any one segment.
+/// The parameter that may span several segments.
+const TAIL: &str = "{topic}";
+
+/// One row of the route table. A pattern's segments in braces match any one segment; `{topic}` matches
+/// one or more, up to what follows it in the pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
     /// The method, in upper case.
@@ -81,6 +99,12 @@ pub fn resolve<'a>(routes: &[Route], method: &str, path: &'a str) -> Resolved<'a
 
 /// The path's parameter if it fits the pattern; an empty one where the pattern has none.
 fn matches<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+    if let Some((before, after)) = pattern.split_once(TAIL) {
+        let topic = path.strip_prefix(before)?.strip_suffix(after)?;
+        // A topic cannot end in what the routes below it are named, so one path has one meaning.
+        let last = topic.rsplit('/').next().unwrap_or_default();
+        return (!topic.is_empty() && !RESERVED_SEGMENTS.contains(&last)).then_some(topic);
+    }
     let mut parameter = "";
     let mut segments = path.split('/');
     for wanted in pattern.split('/') {
@@ -112,6 +136,17 @@ mod tests {
             ("GET", "/tickets/abc/events", Target::OfferEvents, "abc"),
             ("GET", "/tickets/abc/ws", Target::OfferSocket, "abc"),
             ("POST", "/events", Target::Events, ""),
+            ("GET", "/topics/scores/nba", Target::Topic, "scores/nba"),
+            ("GET", "/topics/a/events", Target::TopicEvents, "a"),
+            ("GET", "/topics/a/b/ws", Target::TopicSocket, "a/b"),
+            ("GET", "/topics/a/subscribers", Target::Subscribers, "a"),
+            (
+                "GET",
+                "/topics/a/subscribers/events",
+                Target::SubscriberEvents,
+                "a",
+            ),
+            ("POST", "/topics/a/b/acks", Target::Acks, "a/b"),
         ] {
             assert_eq!(
                 resolve(ROUTES, method, path),
@@ -131,6 +166,9 @@ mod tests {
             "/tickets/a/b",
             "/login/",
             "/Login",
+            "/topics/",
+            "/topics/events",
+            "/topics/ws/events",
         ] {
             assert_eq!(resolve(ROUTES, "GET", path), Resolved::NotFound, "{path}");
         }

@@ -19,7 +19,7 @@ pub const MAX_WAITERS: u32 = 256;
 
 /// Time between two heartbeats of a stream, before jitter: often enough for proxies with an idle
 /// time-out of 30 s, and what makes the platform notice a client that is gone.
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(20);
+pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(20);
 
 #[wasm_bindgen(module = "/src/waiters.js")]
 extern "C" {
@@ -71,6 +71,6 @@ pub fn settle_all(object: &str, frame: &[u8]) -> u32 {
 }
 
 /// Milliseconds of `time`, give or take a tenth.
-fn with_jitter(time: Duration) -> f64 {
+pub fn with_jitter(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0 * (0.9 + 0.2 * platform::random())
 }

@@ -12,6 +12,8 @@ pub const UNSUPPORTED: u16 = 1003;
 pub const MALFORMED: u16 = 1007;
 /// A message that breaks a rule.
 pub const POLICY: u16 = 1008;
+/// The server cannot go on now; the client may try again.
+pub const TRY_AGAIN: u16 = 1013;
 /// A message over the limit.
 pub const TOO_BIG: u16 = 1009;
 

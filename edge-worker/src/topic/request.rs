@@ -1,0 +1,152 @@
+//! What a request says of topics: their names, where it resumes, what it wants first.
+
+use headstart_protocol::{
+    cursor::{CursorError, Cursors, digits},
+    topic::{TopicError, TopicName},
+};
+use worker::js_sys;
+
+use crate::{error::Error, head::Head};
+
+/// The topic that a path names.
+///
+/// # Errors
+/// [`Error::Topic`].
+pub fn topic(text: &str) -> Result<TopicName, Error> {
+    Ok(TopicName::parse(&decoded(text)?)?)
+}
+
+/// The sequence number after which a client resumes: by `Last-Event-ID`, which a browser sends by itself
+/// when it reconnects and so is newer than `last_event_id` in the URL; `None` where it says neither.
+///
+/// # Errors
+/// [`Error::Cursor`].
+pub fn cursor(head: &Head, topic: &TopicName) -> Result<Option<u64>, Error> {
+    let text = if head.last_event_id.is_empty() {
+        decoded(head.query_value("last_event_id").unwrap_or_default()).map_err(|_| CursorError)?
+    } else {
+        head.last_event_id.clone()
+    };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Ok(Cursors::parse(&text, std::slice::from_ref(topic))?.get(topic))
+}
+
+/// Whether the current value is to come first.
+pub fn wants_latest(head: &Head) -> bool {
+    matches!(head.query_value("latest"), Some("1" | "true"))
+}
+
+/// The sequence number that `?since=` names.
+///
+/// # Errors
+/// [`Error::Cursor`] for what is no number.
+pub fn since(head: &Head) -> Result<Option<u64>, Error> {
+    let Some(text) = head.query_value("since") else {
+        return Ok(None);
+    };
+    match digits(text) {
+        Some(sequence) => Ok(Some(sequence)),
+        None => Err(CursorError.into()),
+    }
+}
+
+/// The updates that a client has, by `If-None-Match`
+/// ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#name-if-none-match)): the entity tag of an update is
+/// its sequence number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// Any that there is: `*`.
+    Any,
+    /// Those with these numbers; tags that are no numbers are none of ours.
+    These(Vec<u64>),
+}
+
+impl Known {
+    /// Reads the header's value.
+    pub fn parse(value: &str) -> Self {
+        if value.trim() == "*" {
+            return Self::Any;
+        }
+        Self::These(value.split(',').filter_map(sequence_of_tag).collect())
+    }
+
+    /// Whether the client has this update.
+    pub fn has(&self, sequence: u64) -> bool {
+        match self {
+            Self::Any => true,
+            Self::These(known) => known.contains(&sequence),
+        }
+    }
+
+    /// The newest update that the client says it has; 0 for none in particular.
+    pub fn newest(&self) -> u64 {
+        match self {
+            Self::Any => 0,
+            Self::These(known) => known.iter().copied().max().unwrap_or(0),
+        }
+    }
+}
+
+fn sequence_of_tag(tag: &str) -> Option<u64> {
+    let tag = tag.trim();
+    let quoted = tag.strip_prefix("W/").unwrap_or(tag);
+    digits(quoted.strip_prefix('"')?.strip_suffix('"')?)
+}
+
+fn decoded(text: &str) -> Result<String, TopicError> {
+    if !text.contains('%') {
+        return Ok(text.to_owned());
+    }
+    js_sys::decode_uri_component(text)
+        .map(String::from)
+        .map_err(|_| TopicError::Character)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(url: &str, last_event_id: &str) -> Head {
+        Head::parse(&format!("17\nGET\n{url}\n\n\n{last_event_id}"))
+    }
+
+    #[test]
+    fn the_header_says_where_to_resume_before_the_query_does() {
+        let topic = TopicName::parse("a").unwrap();
+        let resumed = |url: &str, header: &str| cursor(&head(url, header), &topic);
+        assert_eq!(resumed("http://e/?last_event_id=7", "9").unwrap(), Some(9));
+        assert_eq!(resumed("http://e/?last_event_id=7", "").unwrap(), Some(7));
+        assert_eq!(resumed("http://e/", "").unwrap(), None);
+        assert!(resumed("http://e/", "seven").is_err());
+    }
+
+    #[test]
+    fn a_client_has_the_updates_whose_tags_it_names() {
+        for (value, has, newest) in [
+            ("\"42\"", true, 42),
+            (" W/\"42\" ", true, 42),
+            ("\"7\", \"42\"", true, 42),
+            ("*", true, 0),
+            ("\"43\"", false, 43),
+            ("", false, 0),
+            ("42", false, 0),
+            ("\"x\"", false, 0),
+            ("\"", false, 0),
+        ] {
+            let known = Known::parse(value);
+            assert_eq!((known.has(42), known.newest()), (has, newest), "{value}");
+        }
+    }
+
+    #[test]
+    fn since_is_a_number() {
+        assert_eq!(since(&head("http://e/?since=7", "")).unwrap(), Some(7));
+        assert_eq!(since(&head("http://e/", "")).unwrap(), None);
+        for bad in ["", "-1", "+1", "1.5", "99999999999999999999"] {
+            let url = format!("http://e/?since={bad}");
+            assert!(since(&head(&url, "")).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,474 @@
+//! What a topic's root object does: numbers updates, stores and tells them, answers who asks for them,
+//! and puts the latest value to KV. Its rules are in `history.rs`, `latest.rs` and `coalesce.rs`; its
+//! connections in `root_connections.rs`, who they are in `root_presence.rs`.
+
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::HashSet,
+    rc::Rc,
+    time::Duration,
+};
+
+use headstart_protocol::{
+    channel::{CLOSE_TOKEN, Gap},
+    event::Event,
+    kv::{TopicMetadata, topic_key},
+    limits::{MAX_EVENTS_BODY_BYTES, MAX_WAIT_SECONDS},
+    report::{EventResult, Status},
+    stamps::Stamps,
+    topic::TopicName,
+    update,
+};
+use serde::Serialize;
+use worker::{Delay, Env, State, web_sys};
+
+use super::{
+    audience::Flush as Told,
+    coalesce::{Coalesce, Flush},
+    crowd::{self, Crowd, Readers},
+    history::{Appended, History, Identity},
+    latest::Latest,
+    presence::{self, Roster},
+    seat::Seat,
+    topic_store::{POSITIONED, SENT, TopicStore},
+    update::{EventJson, Update},
+};
+use crate::{
+    answer::Answer,
+    call::Reply,
+    config::{self, Config},
+    error::Error,
+    head::Head,
+    platform, waiters, websocket,
+};
+
+/// How many bytes of updates one answer to `?since=` brings; the rest is asked for again.
+const ANSWER_BYTES: usize = 1024 * 1024;
+
+/// After how long a write to KV that nothing was heard of is looked after, in milliseconds: the object
+/// may have ended in the middle of it.
+const LOOK_AFTER_MS: u64 = 5_000;
+
+/// What the object holds, shared with what it does later.
+#[derive(Debug)]
+pub struct Root {
+    pub(super) state: State,
+    pub(super) env: Env,
+    pub(super) crowd: Crowd,
+    pub(super) store: OnceCell<TopicStore>,
+    /// Loaded by the first request.
+    pub(super) memory: RefCell<Option<Memory>>,
+}
+
+#[derive(Debug)]
+pub struct Memory {
+    pub(super) topic: TopicName,
+    pub(super) history: History,
+    pub(super) latest: Latest,
+    pub(super) coalesce: Coalesce,
+    /// Numbered and stored, and not yet told to anyone.
+    pub(super) untold: Vec<Update>,
+    /// Ids of the WebSockets. The platform has them too, but lists them at a cost that grows with
+    /// their number.
+    pub(super) sockets: HashSet<String>,
+    /// Who is connected.
+    pub(super) roster: Roster,
+    /// What those who watch that were told last; nothing while nobody does.
+    pub(super) watched: Option<presence::Told>,
+    /// For when the alarm is set.
+    pub(super) alarm_at: Option<u64>,
+}
+
+/// The body of the answer to `?since=`.
+#[derive(Serialize)]
+struct Since<'a> {
+    topic: &'a TopicName,
+    pub(super) latest: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gap: Option<Gap>,
+    updates: Vec<&'a EventJson>,
+    more: bool,
+}
+
+impl Root {
+    /// The object as it begins: nothing is loaded yet.
+    pub(super) fn new(state: State, env: Env) -> Self {
+        Self {
+            crowd: Crowd::of(&state),
+            state,
+            env,
+            store: OnceCell::new(),
+            memory: RefCell::new(None),
+        }
+    }
+
+    pub(super) async fn answer(
+        self: &Rc<Self>,
+        request: &web_sys::Request,
+        head: &Head,
+        config: &Config,
+    ) -> Result<Reply, Error> {
+        let (topic, what) = head
+            .path
+            .strip_prefix("/topics/")
+            .and_then(|rest| rest.rsplit_once('/'))
+            .ok_or(Error::NotFound)?;
+        self.begin(&TopicName::parse(topic)?, config)?;
+        let reply = match (head.method.as_str(), what) {
+            ("POST", "publish") => self.publish(request).await,
+            ("GET", "latest") => self.latest(head).await,
+            ("GET", "since") => self.since(head).await,
+            ("GET", "events") => self.events(request, head, config),
+            ("GET", "ws") => self.socket(request, config),
+            ("GET", "subscribers") => self.subscribers(),
+            ("GET", "watch") => self.watch(request, head, config),
+            ("POST", "acks") => self.ack(request).await,
+            _ => Err(Error::NotFound),
+        }?;
+        self.set_alarm().await?;
+        Ok(reply)
+    }
+
+    /// Loads the topic. What an earlier life of the object had stored and not told is told now.
+    pub(super) fn begin(self: &Rc<Self>, topic: &TopicName, config: &Config) -> Result<(), Error> {
+        if self.memory.borrow().is_some() {
+            return Ok(());
+        }
+        let store = self.store()?;
+        let history = History::restore(config.topics.history, store.history()?, store.taken()?);
+        let sent = store.number(SENT)?;
+        let untold = if sent == history.head() {
+            vec![]
+        } else {
+            history.replay(sent, usize::MAX).updates
+        };
+        if store.topic()?.is_none() {
+            store.set_topic(topic)?;
+        }
+        *self.memory.borrow_mut() = Some(Memory {
+            topic: topic.clone(),
+            latest: Latest::restore(history.head(), store.number(POSITIONED)?),
+            coalesce: Coalesce::default(),
+            history,
+            untold,
+            sockets: self.seats().map(|seat| seat.id).collect(),
+            roster: self.roster(),
+            watched: None,
+            alarm_at: None,
+        });
+        self.flush()
+    }
+
+    pub(super) async fn publish(
+        self: &Rc<Self>,
+        request: &web_sys::Request,
+    ) -> Result<Reply, Error> {
+        let body = platform::read_body(request, 2 * MAX_EVENTS_BODY_BYTES).await?;
+        let events: Vec<Event> = serde_json::from_slice(&body)
+            .map_err(|error| Error::Platform(format!("events to publish: {error}")))?;
+        Ok(Answer::json(200, &self.take(events)?).into())
+    }
+
+    /// Numbers events, stores them, and tells the subscribers. Nothing is awaited, so all of it is
+    /// stored together, and the platform holds back what is sent until it is.
+    pub(super) fn take(self: &Rc<Self>, events: Vec<Event>) -> Result<Vec<EventResult>, Error> {
+        let now = platform::now_ms();
+        let mut results = Vec::with_capacity(events.len());
+        for mut event in events {
+            let id = event.id.clone();
+            let identity = Identity::of(&event.source, &event.id);
+            let appended = self.with(|memory| {
+                memory.history.append(identity, now, |sequence| {
+                    update::number(&mut event, sequence, now);
+                    EventJson::of(&event)
+                })
+            })?;
+            let status = match appended {
+                Appended::Duplicate { .. } => Status::Duplicate,
+                Appended::New { update, trim } => {
+                    let store = self.store()?;
+                    store.append(&update, identity, now)?;
+                    store.trim(trim)?;
+                    self.with(|memory| memory.untold.push(update))?;
+                    Status::Accepted
+                }
+            };
+            results.push(EventResult {
+                id,
+                status,
+                reason: None,
+            });
+        }
+        let arrived = self.with(|memory| {
+            memory.latest.advanced(memory.history.head());
+            let news = !memory.untold.is_empty();
+            news.then(|| memory.coalesce.arrived(now))
+        })?;
+        match arrived {
+            Some(Flush::Now) => self.flush()?,
+            Some(Flush::In(ms)) => self.later(ms, |root| {
+                root.with(|memory| memory.coalesce.flushed(platform::now_ms()))?;
+                root.flush()
+            }),
+            Some(Flush::Scheduled) | None => {}
+        }
+        self.position();
+        Ok(results)
+    }
+
+    /// Tells everyone what is untold.
+    pub(super) fn flush(&self) -> Result<(), Error> {
+        let (topic, untold, head) = self.with(|memory| {
+            let untold = std::mem::take(&mut memory.untold);
+            (memory.topic.clone(), untold, memory.history.head())
+        })?;
+        if untold.is_empty() {
+            return Ok(());
+        }
+        self.store()?.set_number(SENT, head)?;
+        let told = Told {
+            topic: &topic,
+            gap: None,
+            updates: &untold,
+            delivered_at_ms: platform::now_ms(),
+        };
+        if self.crowd.streams(Readers::Subscribers) > 0 {
+            let frames = told.sse(&[(&topic, head)]);
+            self.crowd.write(Readers::Subscribers, &frames);
+        }
+        if self.with(|memory| !memory.sockets.is_empty())? {
+            self.crowd.send(&told.messages());
+        }
+        self.with(|memory| {
+            for update in &untold {
+                memory.roster.sent(update.sequence, told.delivered_at_ms);
+            }
+        })?;
+        waiters::settle_all(self.crowd.object(), &[]);
+        Ok(())
+    }
+
+    pub(super) async fn latest(&self, head: &Head) -> Result<Reply, Error> {
+        let than = number(head, "than");
+        self.wait(head, |memory| memory.history.head() == than)
+            .await?;
+        self.with(|memory| match memory.history.latest() {
+            None => Answer::new(204).into(),
+            Some(latest) => {
+                let text = latest.event.as_str();
+                let body = format!("{}\n{text}", latest.sequence);
+                Answer::new(200).body(body.into_bytes()).into()
+            }
+        })
+    }
+
+    pub(super) async fn since(&self, head: &Head) -> Result<Reply, Error> {
+        let after = number(head, "after");
+        self.wait(head, |memory| memory.history.head() == after)
+            .await?;
+        self.with(|memory| {
+            let replay = memory.history.replay(after, ANSWER_BYTES);
+            let gap = replay.gap.map(|first| Gap {
+                topic: memory.topic.clone(),
+                after,
+                first,
+            });
+            let since = Since {
+                topic: &memory.topic,
+                latest: replay.head,
+                gap,
+                updates: replay.updates.iter().map(|update| &update.event).collect(),
+                more: replay.more,
+            };
+            Answer::json(200, &since).into()
+        })
+    }
+
+    /// Waits for an update while there is none that `nothing_new` does not know, as long as the request
+    /// says.
+    pub(super) async fn wait(
+        &self,
+        head: &Head,
+        nothing_new: impl Fn(&Memory) -> bool,
+    ) -> Result<(), Error> {
+        let seconds = number(head, "wait").min(MAX_WAIT_SECONDS.into());
+        let until = platform::now_ms() + seconds * 1000;
+        let object = self.crowd.object();
+        while self.with(|memory| nothing_new(memory))? {
+            let left = until.saturating_sub(platform::now_ms());
+            if left == 0 {
+                break;
+            }
+            if waiters::is_full(object) {
+                return Err(Error::TooManySubscribers);
+            }
+            waiters::wait_for_settlement(object, Duration::from_millis(left)).await;
+        }
+        Ok(())
+    }
+
+    /// Puts the latest value to KV, if it is time.
+    pub(super) fn position(self: &Rc<Self>) {
+        let begun = self.with(|memory| {
+            let sequence = memory.latest.begin(platform::now_ms())?;
+            let event = memory.history.latest()?.event.clone();
+            Some((sequence, event, memory.topic.clone()))
+        });
+        let Ok(Some((sequence, event, topic))) = begun else {
+            return;
+        };
+        let root = Rc::clone(self);
+        self.state.wait_until(async move {
+            let written = root.write(&topic, sequence, &event).await;
+            let now = platform::now_ms();
+            let settled = match written {
+                Ok(()) => root
+                    .with(|memory| memory.latest.done(sequence, now))
+                    .and_then(|()| root.store()?.set_number(POSITIONED, sequence)),
+                Err(error) => {
+                    error.log();
+                    root.with(|memory| memory.latest.failed(now))
+                }
+            };
+            log(settled);
+            log(root.set_alarm().await);
+        });
+    }
+
+    pub(super) async fn write(
+        &self,
+        topic: &TopicName,
+        sequence: u64,
+        event: &EventJson,
+    ) -> Result<(), Error> {
+        let parsed = Event::from_json(event.as_str().as_bytes())?;
+        let metadata = TopicMetadata {
+            sequence,
+            event_id: parsed.id.clone(),
+            source: parsed.source.clone(),
+            media_type: parsed.media_type().to_owned(),
+            stamps: Stamps::of_event(&parsed),
+        };
+        // Attributes full of characters that JSON escapes do not fit; the event itself has them all.
+        let metadata = metadata.to_json().unwrap_or_else(|_| "{}".to_owned());
+        platform::write_content(&self.env, &topic_key(topic), event.as_str(), &metadata).await
+    }
+
+    /// The alarm: does what is due.
+    pub(super) async fn wake(self: &Rc<Self>) -> Result<(), Error> {
+        let settings = config::of(&self.env);
+        let config = config::ready(&settings)?;
+        let Some(topic) = self.store()?.topic()? else {
+            return Ok(());
+        };
+        self.begin(&topic, config)?;
+        let now = platform::now_ms();
+        let trim = self.with(|memory| {
+            memory.alarm_at = None;
+            memory.history.trim(now)
+        })?;
+        self.store()?.trim(trim)?;
+        self.end_expired(now);
+        self.position();
+        self.set_alarm().await
+    }
+
+    /// Ends the WebSockets whose tokens have expired; streams end by themselves.
+    pub(super) fn end_expired(&self, now: u64) {
+        for socket in self.state.get_websockets() {
+            let seat: Option<Seat> = crowd::attachment(&socket);
+            let expires = seat.and_then(|seat| seat.subscription.expires_at_ms());
+            if expires.is_some_and(|at| at <= now) {
+                websocket::close(&socket, CLOSE_TOKEN, "the token has expired");
+            }
+        }
+    }
+
+    /// Sets the alarm for what is due next.
+    pub(super) async fn set_alarm(&self) -> Result<(), Error> {
+        let now = platform::now_ms();
+        let expiry = self.next_expiry();
+        let set = self.with(|memory| {
+            let value = match memory.latest.next_due() {
+                Some(at) => Some(at.max(now)),
+                // Being written right now.
+                None if memory.latest.is_behind() => Some(now + LOOK_AFTER_MS),
+                None => None,
+            };
+            let due = [value, memory.history.next_due(), expiry]
+                .into_iter()
+                .flatten()
+                .min()?;
+            let sooner = memory.alarm_at.is_none_or(|at| due < at || at <= now);
+            sooner.then(|| {
+                memory.alarm_at = Some(due);
+                due
+            })
+        })?;
+        if let Some(due) = set {
+            let offset = i64::try_from(due.saturating_sub(now)).unwrap_or(i64::MAX);
+            self.state.storage().set_alarm(offset).await?;
+        }
+        Ok(())
+    }
+
+    /// When the first token of a WebSocket expires. Only private topics have such.
+    pub(super) fn next_expiry(&self) -> Option<u64> {
+        let private = self.with(|memory| memory.topic.is_private()).ok()?;
+        if !private {
+            return None;
+        }
+        self.seats()
+            .filter_map(|seat| seat.subscription.expires_at_ms())
+            .min()
+    }
+
+    /// Does something in `ms` milliseconds, while the object stays awake.
+    pub(super) fn later(
+        self: &Rc<Self>,
+        ms: u64,
+        what: impl FnOnce(&Rc<Self>) -> Result<(), Error> + 'static,
+    ) {
+        self.later_ms(Duration::from_millis(ms), what);
+    }
+
+    pub(super) fn later_ms(
+        self: &Rc<Self>,
+        time: Duration,
+        what: impl FnOnce(&Rc<Self>) -> Result<(), Error> + 'static,
+    ) {
+        let root = Rc::clone(self);
+        self.state.wait_until(async move {
+            Delay::from(time).await;
+            log(what(&root));
+        });
+    }
+
+    pub(super) fn store(&self) -> Result<&TopicStore, Error> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let store = TopicStore::open(self.state.storage().sql())?;
+        Ok(self.store.get_or_init(|| store))
+    }
+
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Memory) -> T) -> Result<T, Error> {
+        self.memory
+            .borrow_mut()
+            .as_mut()
+            .map(act)
+            .ok_or_else(|| Error::Platform("a topic that was not loaded".to_owned()))
+    }
+}
+
+pub(super) fn log(result: Result<(), Error>) {
+    if let Err(error) = result {
+        error.log();
+    }
+}
+
+fn number(head: &Head, name: &str) -> u64 {
+    head.query_value(name)
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,115 @@
+//! One connection at a Durable Object: who it is, and what its WebSocket says.
+
+use headstart_protocol::{
+    channel::{CLOSE_FORBIDDEN, CLOSE_TOKEN, Down, MessageError, Up},
+    limits::MAX_SUBSCRIBER_MESSAGE_BYTES,
+    report::{EventResult, Status},
+};
+use serde::{Deserialize, Serialize};
+use worker::{WebSocket, WebSocketIncomingMessage};
+
+use super::{access, subscription::Subscription};
+use crate::{config::Config, error::Error, platform, websocket};
+
+/// What stands with a WebSocket, and survives the sleep of its object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Seat {
+    /// The connection's secret id, under which it acks.
+    pub id: String,
+    /// When it connected, in milliseconds since the Unix epoch.
+    pub connected_at_ms: u64,
+    /// What it asked for.
+    pub subscription: Subscription,
+}
+
+/// What a message asks of the object.
+#[derive(Debug)]
+pub enum Asked {
+    /// To let the connection in, whose token is good.
+    Admit(Seat),
+    /// To note what the client says of itself.
+    Note(Seat, Box<Up>),
+    /// Nothing: the message was answered here.
+    Nothing,
+}
+
+/// Reads a message of the connection `seat`. One that breaks a rule ends it.
+pub fn hear(
+    socket: &WebSocket,
+    seat: Seat,
+    message: WebSocketIncomingMessage,
+    config: &Config,
+) -> Asked {
+    let WebSocketIncomingMessage::String(text) = message else {
+        websocket::close(socket, websocket::UNSUPPORTED, "messages are JSON text");
+        return Asked::Nothing;
+    };
+    if text.len() > MAX_SUBSCRIBER_MESSAGE_BYTES {
+        websocket::close(socket, websocket::TOO_BIG, "the message is too large");
+        return Asked::Nothing;
+    }
+    match Up::from_json(&text) {
+        Err(MessageError::Event(error)) => {
+            publish_refused(socket, "", error.to_string());
+            Asked::Nothing
+        }
+        Err(error @ MessageError::Malformed { .. }) => {
+            websocket::close(socket, websocket::MALFORMED, &error.to_string());
+            Asked::Nothing
+        }
+        Ok(Up::Auth { token }) => admit(socket, seat, token.as_str(), config),
+        Ok(_) if seat.subscription.awaited => {
+            refuse(socket, &Error::TokenRequired);
+            Asked::Nothing
+        }
+        Ok(up) => Asked::Note(seat, Box::new(up)),
+    }
+}
+
+fn admit(socket: &WebSocket, mut seat: Seat, token: &str, config: &Config) -> Asked {
+    let topic = &seat.subscription.topic;
+    match access::admit_token(token, config, topic, platform::now_ms()) {
+        Ok(claims) => {
+            let first = seat.subscription.awaited;
+            seat.subscription.claims = Some(claims);
+            seat.subscription.awaited = false;
+            if first {
+                Asked::Admit(seat)
+            } else {
+                // A fresh token in time: the connection lives on under it.
+                Asked::Note(seat, Box::new(Up::Here { place: None }))
+            }
+        }
+        Err(error) => {
+            refuse(socket, &error);
+            Asked::Nothing
+        }
+    }
+}
+
+/// Tells a client why it may not stay, and closes.
+pub fn refuse(socket: &WebSocket, error: &Error) {
+    let problem = error.problem();
+    let code = match error {
+        Error::TopicForbidden => CLOSE_FORBIDDEN,
+        Error::TokenRequired | Error::TokenRefused(_) | Error::TokensUnsupported => CLOSE_TOKEN,
+        _ => websocket::TRY_AGAIN,
+    };
+    let _ = socket.send_with_str(Down::Problem(problem).to_json());
+    websocket::close(socket, code, &error.to_string());
+}
+
+/// Tells a client what became of what it published.
+pub fn published(socket: &WebSocket, result: EventResult) {
+    let _ = socket.send_with_str(Down::Published(result).to_json());
+}
+
+/// Tells a client that what it published is refused.
+pub fn publish_refused(socket: &WebSocket, id: &str, reason: String) {
+    let result = EventResult {
+        id: id.to_owned(),
+        status: Status::Rejected,
+        reason: Some(reason),
+    };
+    published(socket, result);
+}

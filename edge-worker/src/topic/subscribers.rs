@@ -1,0 +1,102 @@
+//! Who is connected to a topic: `GET /topics/{topic}/subscribers`, the same as it changes
+//! (`.../subscribers/events`), and what subscribers over Server-Sent Events say of themselves, who have
+//! no way up of their own (`POST /topics/{topic}/acks`).
+
+use headstart_protocol::{
+    channel::{Place, Secret},
+    limits::MAX_ACK_BODY_BYTES,
+    topic::TopicName,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{access, request, root, subscription::Subscription};
+use crate::{
+    answer::Answer,
+    call::{Call, Reply},
+    error::Error,
+    platform,
+};
+
+/// The body of `POST /topics/{topic}/acks`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AckBody {
+    /// The connection's secret id, from its welcome.
+    pub subscriber: Secret,
+    /// The sequence number of the update that has arrived.
+    pub sequence: u64,
+    /// Where the client is, if it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+/// `GET /topics/{topic}/subscribers`
+///
+/// # Errors
+/// [`Error::Topic`], [`Error::PresenceOff`], those of [`access::admit`], [`Error::Platform`].
+pub async fn list(call: &Call, text: &str) -> Result<Reply, Error> {
+    let (topic, _) = admit(call, text)?;
+    let body = root::subscribers(&call.env, &topic).await?;
+    Ok(Answer::new(200)
+        .header("Content-Type", "application/json")
+        .header("Cache-Control", "private, no-store")
+        .body(body)
+        .into())
+}
+
+/// `GET /topics/{topic}/subscribers/events`
+///
+/// # Errors
+/// As [`list`].
+pub async fn events(call: &Call, text: &str) -> Result<Reply, Error> {
+    let (topic, subscription) = admit(call, text)?;
+    root::subscribe(call, &topic, "watch", &subscription).await
+}
+
+/// `POST /topics/{topic}/acks`
+///
+/// # Errors
+/// As [`list`], and [`Error::BodyTooLarge`], [`Error::MalformedAck`], [`Error::UnknownSubscriber`].
+pub async fn ack(call: &Call, text: &str) -> Result<Reply, Error> {
+    let (topic, _) = admit(call, text)?;
+    let body = platform::read_body(&call.request, MAX_ACK_BODY_BYTES).await?;
+    let ack: AckBody = serde_json::from_slice(&body).map_err(|_| Error::MalformedAck)?;
+    if root::ack(&call.env, &topic, &ack).await? {
+        Ok(Answer::new(204).header("Cache-Control", "no-store").into())
+    } else {
+        Err(Error::UnknownSubscriber)
+    }
+}
+
+fn admit(call: &Call, text: &str) -> Result<(TopicName, Subscription), Error> {
+    let config = call.config()?;
+    let topic = request::topic(text)?;
+    let claims = access::admit(call, config, &topic)?;
+    if !config.topics.presence {
+        return Err(Error::PresenceOff);
+    }
+    let subscription = Subscription::new(call, topic.clone(), claims);
+    Ok((topic, subscription))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ack_is_read_strictly() {
+        let read = |text: &str| serde_json::from_str::<AckBody>(text).is_ok();
+        assert!(read(r#"{"subscriber":"root.x","sequence":7}"#));
+        assert!(read(
+            r#"{"subscriber":"x","sequence":7,"place":{"latitude":-33.9,"longitude":151.2}}"#
+        ));
+        for bad in [
+            "{}",
+            r#"{"subscriber":"x","sequence":-1}"#,
+            r#"{"subscriber":"x","sequence":1,"more":2}"#,
+            r#"{"subscriber":"x","sequence":1,"place":{"latitude":91,"longitude":0}}"#,
+        ] {
+            assert!(!read(bad), "{bad}");
+        }
+    }
+}
