@@ -8,6 +8,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 /// Waits of a thing that fails again and again.
 #[derive(Debug)]
 pub struct Backoff {
+    min: Duration,
     builder: ExponentialBuilder,
     waits: ExponentialBackoff,
 }
@@ -22,6 +23,7 @@ impl Backoff {
             .with_jitter()
             .without_max_times();
         Self {
+            min,
             builder,
             waits: builder.build(),
         }
@@ -31,6 +33,15 @@ impl Backoff {
     #[must_use]
     pub fn after_failure(&mut self) -> Duration {
         self.waits.next().unwrap_or(Duration::MAX)
+    }
+
+    /// Takes another shortest wait than at first; nothing changes while failures go on.
+    pub fn begin_with(&mut self, min: Duration) {
+        if self.min != min {
+            self.min = min;
+            self.builder = self.builder.with_min_delay(min);
+            self.waits = self.builder.build();
+        }
     }
 
     /// Begins again with the shortest wait.
@@ -52,5 +63,16 @@ mod tests {
         assert!(waits[10..].iter().all(|wait| *wait >= max));
         backoff.after_success();
         assert!(backoff.after_failure() <= 2 * min);
+    }
+
+    #[test]
+    fn another_shortest_wait_counts_from_then_on() {
+        let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_secs(1));
+        let min = Duration::from_millis(400);
+        backoff.begin_with(min);
+        assert!(backoff.after_failure() >= min);
+        // The same once more changes nothing: the waits go on growing.
+        backoff.begin_with(min);
+        assert!(backoff.after_failure() >= 2 * min);
     }
 }

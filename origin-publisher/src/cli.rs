@@ -1,11 +1,17 @@
 //! The command line: what can be said, and how it is explained.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use origin_publisher::config::Override;
+use origin_publisher::config::{self, ConfigError, Environment, Loaded, Override};
 
-use crate::commands::login::LoginArgs;
+use crate::commands::{
+    load::LoadArgs, login::LoginArgs, publish::PublishArgs, subscribe::SubscribeArgs,
+    token::TokenArgs,
+};
 
 /// Generates content when a user logs in, and positions it at the edge before it is asked for.
 #[derive(Debug, Parser)]
@@ -51,6 +57,30 @@ pub enum Command {
     Serve(ServeArgs),
     /// Log a user in at an edge, tell the story, and compare the ways to receive the offer
     Login(LoginArgs),
+    /// Publish updates of a topic, and wait until every edge has them
+    ///
+    /// Each update is durable before it is sent: what an interrupted run leaves, the next one delivers.
+    /// Without --data and --file every line of standard input is an update, published as it comes. For
+    /// each update, prints its id and what the edges said of it.
+    Publish(PublishArgs),
+    /// Follow topics, and print every update with its times
+    ///
+    /// A connection that breaks is opened again, and goes on where it was: no update is printed twice,
+    /// and what is missing is told as a gap. Differences between two clocks are marked with ~. Private
+    /// topics are opened by the token in `HEADSTART_TOKEN`.
+    Subscribe(SubscribeArgs),
+    /// Measure an edge: connect many subscribers, publish, and count what arrives and how soon
+    ///
+    /// All subscribers are connected before anything is published. Updates are signed with
+    /// `HEADSTART_ORIGIN_KEY` and sent to the edge directly; private topics are opened by the token in
+    /// `HEADSTART_TOKEN`. Ends with status 1 when an update was lost, came twice or came after a later
+    /// one. With a rate, times count from when an update was due, so that a slow edge cannot hide.
+    Load(LoadArgs),
+    /// Make a token that opens private topics, and print it
+    ///
+    /// It is signed with the key in `HEADSTART_TOKEN_KEY`, or in the file that
+    /// `secrets.token_key_file` names: one of the edges' `TOKEN_KEYS`. Whoever has the token has what it opens, until it ends.
+    Token(TokenArgs),
     /// Look at the configuration
     Config(ConfigCommand),
     /// Make keys
@@ -65,18 +95,88 @@ pub struct ServeArgs {
     pub config: ConfigArgs,
 }
 
-/// Where the configuration comes from. Flags go before the environment, that before the file.
+/// The configuration's layers that every command with a configuration has.
 #[derive(Debug, Args)]
-pub struct ConfigArgs {
+pub struct ConfigFile {
     /// Configuration file; without it `headstart.toml`, where there is one
     #[arg(long, value_name = "FILE", env = "HEADSTART_CONFIG")]
     pub config: Option<PathBuf>,
     /// Any value by its path in the file, such as `edges.0.kv.account_id=abc`; repeatable
     #[arg(long = "set", value_name = "PATH=VALUE", value_parser = path_and_value)]
     pub set: Vec<(String, String)>,
+}
+
+impl ConfigFile {
+    /// Loads the configuration: `flags` go before everything but --set.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(
+        &self,
+        environment: &Environment,
+        mut flags: Vec<Override>,
+    ) -> Result<Loaded, ConfigError> {
+        flags.extend(self.set.iter().map(|(path, value)| Override {
+            path: path.clone(),
+            value: value.clone(),
+            flag: "--set".to_owned(),
+        }));
+        config::load(self.config.as_deref(), environment, &flags)
+    }
+}
+
+/// The configuration of a command that has an outbox.
+#[derive(Debug, Args)]
+pub struct ConfigLayers {
+    /// The file.
+    #[command(flatten)]
+    pub file: ConfigFile,
     /// This origin's name [origin.name]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// File of the outbox [outbox.path]
+    #[arg(long, value_name = "FILE")]
+    pub outbox: Option<PathBuf>,
+}
+
+impl ConfigLayers {
+    /// Loads the configuration, with `more` flags of a command's own.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(
+        &self,
+        environment: &Environment,
+        more: impl IntoIterator<Item = Override>,
+    ) -> Result<Loaded, ConfigError> {
+        let named = [
+            flag("origin.name", "--name", self.name.clone()),
+            flag("outbox.path", "--outbox", self.outbox.as_deref().map(text)),
+        ];
+        let flags = named.into_iter().flatten().chain(more).collect();
+        self.file.load(environment, flags)
+    }
+}
+
+/// A flag that stands for a value of the configuration, where it is given.
+fn flag(path: &str, name: &str, value: Option<String>) -> Option<Override> {
+    Some(Override {
+        path: path.to_owned(),
+        value: value?,
+        flag: name.to_owned(),
+    })
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Where the configuration comes from. Flags go before the environment, that before the file.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// What every command has.
+    #[command(flatten)]
+    pub layers: ConfigLayers,
     /// URL of the first edge [edges.0.url]
     #[arg(long, value_name = "URL")]
     pub edge_url: Option<String>,
@@ -89,9 +189,6 @@ pub struct ConfigArgs {
     /// Offers generated at the same time, 0 for one on each core [generate.workers]
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
-    /// File of the outbox [outbox.path]
-    #[arg(long, value_name = "FILE")]
-    pub outbox: Option<PathBuf>,
     /// Address to listen on for logins [listen.addr]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
@@ -101,51 +198,36 @@ pub struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    /// The flags as overrides, in the order in which they count.
-    pub fn overrides(&self) -> Vec<Override> {
+    /// Loads the configuration.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(&self, environment: &Environment) -> Result<Loaded, ConfigError> {
         let named = [
-            ("origin.name", "--name", self.name.clone()),
-            ("edges.0.url", "--edge-url", self.edge_url.clone()),
-            (
+            flag("edges.0.url", "--edge-url", self.edge_url.clone()),
+            flag(
                 "generate.history",
                 "--history",
-                self.history.as_ref().map(|path| path.display().to_string()),
+                self.history.as_deref().map(text),
             ),
-            (
+            flag(
                 "generate.effort",
                 "--effort",
                 self.effort.map(|effort| effort.to_string()),
             ),
-            (
+            flag(
                 "generate.workers",
                 "--workers",
                 self.workers.map(|workers| workers.to_string()),
             ),
-            (
-                "outbox.path",
-                "--outbox",
-                self.outbox.as_ref().map(|path| path.display().to_string()),
-            ),
-            (
+            flag(
                 "listen.addr",
                 "--listen",
                 self.listen.map(|addr| addr.to_string()),
             ),
-            ("listen.auth", "--listen-auth", self.listen_auth.clone()),
+            flag("listen.auth", "--listen-auth", self.listen_auth.clone()),
         ];
-        let named = named.into_iter().filter_map(|(path, flag, value)| {
-            Some(Override {
-                path: path.to_owned(),
-                value: value?,
-                flag: flag.to_owned(),
-            })
-        });
-        let set = self.set.iter().map(|(path, value)| Override {
-            path: path.clone(),
-            value: value.clone(),
-            flag: "--set".to_owned(),
-        });
-        named.chain(set).collect()
+        self.layers.load(environment, named.into_iter().flatten())
     }
 }
 
@@ -175,7 +257,7 @@ pub struct KeysCommand {
 /// What to do with keys.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum KeysSubcommand {
-    /// Print a new random key, fit for tickets, origins and logins
+    /// Print a new random key, fit for tickets, origins, logins and tokens
     New,
 }
 

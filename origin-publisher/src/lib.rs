@@ -6,6 +6,7 @@
 //! intake/  ->  pipeline: generate/  ->  outbox/  ->  deliver/
 //!   link                pool              SQLite       edge: signed events, at once
 //!   listener            retail                         kv: bulk writes, at most one a second
+//!                       publish/  ->                   updates: signed events, in their topic's order
 //! ```
 //!
 //! | question | place |
@@ -17,7 +18,9 @@
 //! | How does an edge get the offer? | [`deliver`] |
 //! | What can be configured? | [`config`] |
 //! | How does it start and end? | [`serve`], [`shutdown`] |
-//! | How is it tried and measured? | [`login`] |
+//! | How is an update published by hand? | [`publish`] |
+//! | How are topics followed? | [`subscribe`] |
+//! | How is it tried and measured? | [`login`], [`load`] |
 
 pub mod backoff;
 pub mod clock;
@@ -26,11 +29,14 @@ pub mod deliver;
 pub mod generate;
 pub mod http_client;
 pub mod intake;
+pub mod load;
 pub mod login;
 pub mod outbox;
 pub mod pipeline;
+pub mod publish;
 pub mod serve;
 pub mod shutdown;
 pub mod signing;
+pub mod subscribe;
 #[cfg(test)]
 mod testing;

@@ -15,6 +15,10 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Serve(args) => commands::serve::run(&args),
         Command::Login(args) => commands::block_on(commands::login::run(args)),
+        Command::Publish(args) => commands::publish::run(args),
+        Command::Subscribe(args) => commands::block_on(commands::subscribe::run(args)),
+        Command::Load(args) => commands::block_on(commands::load::run(args)),
+        Command::Token(args) => commands::token::run(&args),
         Command::Config(args) => commands::config::run(&args),
         Command::Keys(args) => commands::keys::run(&args),
     };

@@ -23,7 +23,7 @@ use crate::{
         GenerateError,
         pool::{Generated, Pool, PoolStatus},
     },
-    outbox::{Committed, Entry, Outbox, OutboxError},
+    outbox::{Committed, Outbox, OutboxError, TicketSettlement},
 };
 
 /// Why a login has not settled. It is still its bringer's to hand back or to bring again.
@@ -167,7 +167,7 @@ impl Pipeline {
         ticket: &Ticket,
         settlement: Settlement,
     ) -> Result<Committed, OutboxError> {
-        let entry = Entry {
+        let entry = TicketSettlement {
             expires_at_ms: ticket.expires_at_ms(self.inner.times),
             ticket: ticket.clone(),
             settlement,

@@ -164,7 +164,9 @@ async fn end(
     let patience = FLUSH_PATIENCE.min(deadline.saturating_duration_since(Instant::now()));
     match delivery.flush(patience).await {
         Ok(true) => {}
-        Ok(false) => tracing::warn!("some offers are not delivered yet; they stay in the outbox"),
+        Ok(false) => {
+            tracing::warn!("not everything is delivered yet; the rest stays in the outbox");
+        }
         Err(error) => tracing::error!(%error, "the outbox"),
     }
     shutdown.end();

@@ -1,6 +1,6 @@
 //! `config check`.
 
-use origin_publisher::config::{self, Secrets, layers::process_environment, show};
+use origin_publisher::config::{Secrets, layers::process_environment, show};
 
 use crate::cli::{ConfigCommand, ConfigSubcommand};
 
@@ -8,7 +8,7 @@ use crate::cli::{ConfigCommand, ConfigSubcommand};
 pub fn run(command: &ConfigCommand) -> anyhow::Result<()> {
     let ConfigSubcommand::Check(args) = &command.command;
     let environment = process_environment();
-    let loaded = config::load(args.config.as_deref(), &environment, &args.overrides())?;
+    let loaded = args.load(&environment)?;
     let secrets = Secrets::read(&loaded.config, &environment)?;
     print!("{}", show::effective(&loaded, &secrets));
     for name in &loaded.unknown_variables {

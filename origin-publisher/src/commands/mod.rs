@@ -2,9 +2,14 @@
 
 pub mod config;
 pub mod keys;
+pub mod load;
 pub mod logging;
 pub mod login;
+pub mod publish;
 pub mod serve;
+mod signals;
+pub mod subscribe;
+pub mod token;
 
 /// Runs an asynchronous command to its end, on a runtime of its own.
 pub fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {

@@ -212,7 +212,7 @@ fn check_known(path: &str, source: &Source) -> Result<(), ConfigError> {
         })
         .collect();
     let hint = if siblings.is_empty() {
-        "there are [origin], [generate], [outbox], [tickets], [listen], [secrets], [[edges]] and [edges.kv]".to_owned()
+        "there are [origin], [generate], [outbox], [tickets], [updates], [listen], [secrets], [[edges]] and [edges.kv]".to_owned()
     } else {
         format!("there are {}", siblings.join(", "))
     };

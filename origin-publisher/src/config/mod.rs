@@ -106,6 +106,8 @@ pub struct Config {
     pub outbox: OutboxConfig,
     /// The tickets that all edges and origins of one deployment share.
     pub tickets: TicketsConfig,
+    /// Updates of topics.
+    pub updates: UpdatesConfig,
     /// The HTTP listener.
     pub listen: ListenConfig,
     /// Files that hold secrets.
@@ -237,6 +239,29 @@ impl TicketsConfig {
     }
 }
 
+/// `[updates]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpdatesConfig {
+    /// How long an update is of use to anyone, in seconds. One that an edge has not taken by then is
+    /// dropped.
+    pub ttl_seconds: u64,
+}
+
+impl Default for UpdatesConfig {
+    fn default() -> Self {
+        Self { ttl_seconds: 3600 }
+    }
+}
+
+impl UpdatesConfig {
+    /// How long an update is of use to anyone.
+    #[must_use]
+    pub fn ttl(&self) -> Duration {
+        Duration::from_secs(self.ttl_seconds)
+    }
+}
+
 /// Who may send a login.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -275,6 +300,10 @@ pub struct SecretFiles {
     /// with all, the `login` command signs with the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub login_key_file: Option<PathBuf>,
+    /// Key, or keys, that tokens for private topics are signed with (the edges' `TOKEN_KEYS`): the
+    /// `token` command signs with the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_key_file: Option<PathBuf>,
     /// Token for the KV API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_token_file: Option<PathBuf>,

@@ -60,13 +60,15 @@ pub struct EdgeSecrets {
     pub api_token: Option<Found<Token>>,
 }
 
-/// Every secret that `serve` needs.
+/// Every secret of a configuration that `serve` runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secrets {
     /// Keys of tickets.
     pub ticket: Found<KeyRing>,
     /// Keys of logins; `None` where nothing needs them.
     pub login: Option<Found<KeyRing>>,
+    /// Keys of tokens; `None` where there are none. Only the `token` command needs them.
+    pub token: Option<Found<KeyRing>>,
     /// Those of each edge, in the order of the configuration.
     pub edges: Vec<EdgeSecrets>,
 }
@@ -99,20 +101,13 @@ impl Secrets {
                 variable("secrets.login_key")
             ));
         }
+        let token_keys = token_keys(config, environment).unwrap_or_else(|problem| {
+            note(problem);
+            None
+        });
         let mut edges = Vec::new();
         for (index, edge) in config.edges.iter().enumerate() {
-            let path = format!("edges.{index}.key");
-            let key = keys(environment, &path, edge.key_file.as_deref())
-                .transpose()
-                .or_else(|| {
-                    keys(
-                        environment,
-                        "secrets.origin_key",
-                        files.origin_key_file.as_deref(),
-                    )
-                    .transpose()
-                })
-                .transpose();
+            let key = edge_key(config, environment, index);
             let key = required(key, "secrets.origin_key", &mut note);
             let api_token = edge.kv.as_ref().and_then(|kv| {
                 let path = format!("edges.{index}.kv.api_token");
@@ -137,6 +132,7 @@ impl Secrets {
             Some(ticket) if problems.is_empty() => Ok(Self {
                 ticket,
                 login,
+                token: token_keys,
                 edges,
             }),
             _ => {
@@ -159,6 +155,77 @@ pub fn login_keys(
         environment,
         "secrets.login_key",
         config.secrets.login_key_file.as_deref(),
+    )
+}
+
+/// The keys of tokens, where there are any.
+///
+/// # Errors
+/// A sentence on what is wrong with them, without them.
+pub fn token_keys(
+    config: &Config,
+    environment: &Environment,
+) -> Result<Option<Found<KeyRing>>, String> {
+    keys(
+        environment,
+        "secrets.token_key",
+        config.secrets.token_key_file.as_deref(),
+    )
+}
+
+/// The key that each edge knows this origin by, in the order of the configuration.
+///
+/// # Errors
+/// [`ConfigError::Secret`], naming everything that is missing or malformed, and no secret.
+pub fn edge_keys(
+    config: &Config,
+    environment: &Environment,
+) -> Result<Vec<Found<KeyRing>>, ConfigError> {
+    let mut problems = Vec::new();
+    let keys = (0..config.edges.len())
+        .filter_map(|index| {
+            let key = edge_key(config, environment, index);
+            required(key, "secrets.origin_key", &mut |problem| {
+                problems.push(problem);
+            })
+        })
+        .collect();
+    if problems.is_empty() {
+        return Ok(keys);
+    }
+    problems.dedup();
+    Err(ConfigError::Secret(problems.join("\n")))
+}
+
+/// The key that the edge with this number knows this origin by: its own, or the common one.
+fn edge_key(
+    config: &Config,
+    environment: &Environment,
+    index: usize,
+) -> Result<Option<Found<KeyRing>>, String> {
+    let path = format!("edges.{index}.key");
+    let file = config
+        .edges
+        .get(index)
+        .and_then(|edge| edge.key_file.as_deref());
+    if let Some(own) = keys(environment, &path, file)? {
+        return Ok(Some(own));
+    }
+    origin_keys(config, environment)
+}
+
+/// The key that edges without one of their own know this origin by, where there is one.
+///
+/// # Errors
+/// A sentence on what is wrong with it, without it.
+pub fn origin_keys(
+    config: &Config,
+    environment: &Environment,
+) -> Result<Option<Found<KeyRing>>, String> {
+    keys(
+        environment,
+        "secrets.origin_key",
+        config.secrets.origin_key_file.as_deref(),
     )
 }
 

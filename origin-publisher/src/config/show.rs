@@ -16,6 +16,7 @@ pub fn effective(loaded: &Loaded, secrets: &Secrets) -> String {
     shown.push_str("\n# secrets, none of which is shown\n");
     secret_line(&mut shown, "secrets.ticket_key", Some(&secrets.ticket));
     secret_line(&mut shown, "secrets.login_key", secrets.login.as_ref());
+    secret_line(&mut shown, "secrets.token_key", secrets.token.as_ref());
     for (index, (edge, secrets)) in loaded.config.edges.iter().zip(&secrets.edges).enumerate() {
         let path = format!("edges.{index}.key");
         secret_line(&mut shown, &path, Some(&secrets.key));

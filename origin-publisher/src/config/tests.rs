@@ -122,6 +122,7 @@ fn no_value_is_left_out_of_the_list() {
         origin_key_file: Some("f".into()),
         ticket_key_file: Some("f".into()),
         login_key_file: Some("f".into()),
+        token_key_file: Some("f".into()),
         api_token_file: Some("f".into()),
     };
     config.edges[0].key_file = Some("f".into());
@@ -221,6 +222,8 @@ fn everything_that_makes_no_sense_is_told_at_once() {
         name = "two words"
         [generate]
         queue = 0
+        [updates]
+        ttl_seconds = 0
         [[edges]]
         name = "same"
         url = "ftp://x"
@@ -234,6 +237,7 @@ fn everything_that_makes_no_sense_is_told_at_once() {
     for part in [
         "origin.name",
         "generate.queue",
+        "updates.ttl_seconds",
         "edges.0.url",
         "edges.1.url",
         "edges.1.name",
@@ -373,11 +377,13 @@ fn the_example_is_true() {
         generate,
         outbox,
         tickets,
+        updates,
         ..
     } = loaded.config;
     let defaults = Config::default();
     assert_eq!((origin, generate), (defaults.origin, defaults.generate));
     assert_eq!((outbox, tickets), (defaults.outbox, defaults.tickets));
+    assert_eq!(updates, defaults.updates);
     for value in values::VALUES {
         let name = value.path.rsplit('.').next().unwrap();
         assert!(

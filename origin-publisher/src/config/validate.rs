@@ -20,7 +20,7 @@ const MAX_QUEUE: usize = 100_000;
 /// Longest time for one offer: nobody waits longer than a ticket's usual life.
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
 
-/// Longest life of a ticket, in seconds: a year.
+/// Longest life of a ticket or an update, in seconds: a year.
 const MAX_TTL_SECONDS: u64 = 366 * 24 * 3600;
 
 /// Longest grace, in seconds.
@@ -56,6 +56,10 @@ pub(super) fn validate(config: &Config) -> Result<(), Vec<String>> {
     check(
         (1..=MAX_TTL_SECONDS).contains(&config.tickets.ttl_seconds),
         format!("tickets.ttl_seconds must be 1 to {MAX_TTL_SECONDS}"),
+    );
+    check(
+        (1..=MAX_TTL_SECONDS).contains(&config.updates.ttl_seconds),
+        format!("updates.ttl_seconds must be 1 to {MAX_TTL_SECONDS}"),
     );
     check(
         !config.outbox.path.as_os_str().is_empty(),

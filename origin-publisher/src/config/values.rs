@@ -38,7 +38,7 @@ const fn integer(path: &'static str) -> Value {
 }
 
 /// Every value.
-pub const VALUES: [Value; 22] = [
+pub const VALUES: [Value; 24] = [
     text("origin.name"),
     integer("origin.grace_seconds"),
     text("generate.history"),
@@ -48,11 +48,13 @@ pub const VALUES: [Value; 22] = [
     integer("generate.timeout_ms"),
     text("outbox.path"),
     integer("tickets.ttl_seconds"),
+    integer("updates.ttl_seconds"),
     text("listen.addr"),
     text("listen.auth"),
     text("secrets.origin_key_file"),
     text("secrets.ticket_key_file"),
     text("secrets.login_key_file"),
+    text("secrets.token_key_file"),
     text("secrets.api_token_file"),
     text("edges.*.name"),
     text("edges.*.url"),
@@ -74,7 +76,7 @@ pub struct Secret {
 }
 
 /// Every secret.
-pub const SECRETS: [Secret; 6] = [
+pub const SECRETS: [Secret; 7] = [
     Secret {
         path: "secrets.origin_key",
         file_path: "secrets.origin_key_file",
@@ -86,6 +88,10 @@ pub const SECRETS: [Secret; 6] = [
     Secret {
         path: "secrets.login_key",
         file_path: "secrets.login_key_file",
+    },
+    Secret {
+        path: "secrets.token_key",
+        file_path: "secrets.token_key_file",
     },
     Secret {
         path: "secrets.api_token",
@@ -105,11 +111,12 @@ pub const SECRETS: [Secret; 6] = [
 pub const PREFIX: &str = "HEADSTART_";
 
 /// Variables that are read elsewhere: by the commands' own flags, and for the log.
-pub const OTHER_VARIABLES: [&str; 4] = [
+pub const OTHER_VARIABLES: [&str; 5] = [
     "HEADSTART_CONFIG",
     "HEADSTART_LOG",
     "HEADSTART_EDGE_URL",
     "HEADSTART_ORIGIN_URL",
+    "HEADSTART_TOKEN",
 ];
 
 /// The variable of a path.

@@ -1,9 +1,13 @@
-//! Delivery: takes settlements out of the outbox to every edge, in both ways at once. Each edge and
+//! Delivery: takes everything out of the outbox to every edge, in all ways at once. Each edge and
 //! way has a task of its own, so one that is dead or slow delays no other.
 //!
 //! | question | file |
 //! |---|---|
-//! | How do events reach an edge? | [`edge`] |
+//! | How do settlements reach an edge? | [`edge`] |
+//! | How do updates reach an edge, in the order of their topic? | `updates.rs` |
+//! | Which update goes next? | `order.rs`, `update_queue.rs` |
+//! | How is a batch of events posted, and its report read? | `post.rs` |
+//! | How does a lane of events go on after a failure? | `pace.rs` |
 //! | How do offers reach KV? | [`kv`] |
 //! | What does the KV API say and answer? | [`kv_api`] |
 //! | How many go into one request? | `batch_size.rs` |
@@ -16,8 +20,13 @@ pub mod budget;
 pub mod edge;
 pub mod kv;
 pub mod kv_api;
+mod order;
+mod pace;
+mod post;
 mod queue;
 mod retry_after;
+mod update_queue;
+mod updates;
 
 use std::{
     collections::HashMap,
@@ -28,12 +37,14 @@ use std::{
     time::Duration,
 };
 
+use headstart_protocol::{keys::Key, report::Status};
 use serde::Serialize;
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use crate::{
     clock::now_ms,
-    config::{Config, Secrets, secrets::EdgeSecrets},
+    config::{Config, EdgeConfig, Secrets, secrets::EdgeSecrets},
     outbox::{EdgeWays, Outbox, OutboxError, Way},
     shutdown::Shutdown,
 };
@@ -41,6 +52,8 @@ use budget::Budget;
 use edge::EventLane;
 use kv::KvLane;
 use kv_api::KvApi;
+use post::Poster;
+use updates::UpdateLane;
 
 /// How often the outbox is purged.
 const PURGE_EVERY: Duration = Duration::from_secs(10);
@@ -89,6 +102,21 @@ impl Counters {
     }
 }
 
+/// What became of one event at one edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The edge's name.
+    pub edge: String,
+    /// The topic of an update; none for a settlement.
+    pub topic: Option<String>,
+    /// Id of the event.
+    pub id: String,
+    /// What became of it; never [`Status::Retry`].
+    pub status: Status,
+    /// Why, where the status does not say enough.
+    pub reason: Option<String>,
+}
+
 /// The running deliveries.
 #[derive(Debug)]
 pub struct Delivery {
@@ -128,22 +156,19 @@ impl Delivery {
         outbox: &Outbox,
         shutdown: &Shutdown,
     ) -> Self {
-        let mut delivery = Self {
-            outbox: outbox.clone(),
-            lanes: Vec::new(),
-            tasks: TaskTracker::new(),
-        };
+        let mut delivery = Self::of(outbox);
         let mut budgets: HashMap<_, Arc<Budget>> = HashMap::new();
         for (edge, EdgeSecrets { key, api_token }) in config.edges.iter().zip(&secrets.edges) {
             let name = edge.name();
+            let key = key.value.current();
             let lane = EventLane {
-                name: name.clone(),
-                url: edge.at("/events"),
-                key: key.value.current().clone(),
+                poster: delivery.poster(edge, key, client, Way::Event, None),
                 ticket_keys: secrets.ticket.value.clone(),
-                client: client.clone(),
-                outbox: outbox.clone(),
-                counters: delivery.lane(&name, Way::Event),
+                shutdown: shutdown.clone(),
+            };
+            delivery.tasks.spawn(lane.run());
+            let lane = UpdateLane {
+                poster: delivery.poster(edge, key, client, Way::Update, None),
                 shutdown: shutdown.clone(),
             };
             delivery.tasks.spawn(lane.run());
@@ -162,11 +187,64 @@ impl Delivery {
                 delivery.tasks.spawn(lane.run());
             }
         }
-        delivery
-            .tasks
-            .spawn(purge(outbox.clone(), shutdown.clone()));
-        delivery.tasks.close();
-        delivery
+        delivery.purging(shutdown)
+    }
+
+    /// Starts delivering the updates, and nothing else, that are in the outbox or come into it: to
+    /// these edges, each with the key that it knows this origin by. Tells what becomes of each update
+    /// at each edge; it waits where `told` is full.
+    #[must_use]
+    pub fn start_updates(
+        edges: &[(EdgeConfig, Key)],
+        client: &reqwest::Client,
+        outbox: &Outbox,
+        told: Option<&mpsc::Sender<Told>>,
+        shutdown: &Shutdown,
+    ) -> Self {
+        let mut delivery = Self::of(outbox);
+        for (edge, key) in edges {
+            let lane = UpdateLane {
+                poster: delivery.poster(edge, key, client, Way::Update, told.cloned()),
+                shutdown: shutdown.clone(),
+            };
+            delivery.tasks.spawn(lane.run());
+        }
+        delivery.purging(shutdown)
+    }
+
+    fn of(outbox: &Outbox) -> Self {
+        Self {
+            outbox: outbox.clone(),
+            lanes: Vec::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    fn purging(self, shutdown: &Shutdown) -> Self {
+        self.tasks
+            .spawn(purge(self.outbox.clone(), shutdown.clone()));
+        self.tasks.close();
+        self
+    }
+
+    fn poster(
+        &mut self,
+        edge: &EdgeConfig,
+        key: &Key,
+        client: &reqwest::Client,
+        way: Way,
+        told: Option<mpsc::Sender<Told>>,
+    ) -> Poster {
+        let name = edge.name();
+        Poster {
+            url: edge.at("/events"),
+            key: key.clone(),
+            client: client.clone(),
+            outbox: self.outbox.clone(),
+            counters: self.lane(&name, way),
+            told,
+            name,
+        }
     }
 
     fn lane(&mut self, edge: &str, way: Way) -> Arc<Counters> {
@@ -226,7 +304,7 @@ impl Delivery {
 pub struct LaneCounts {
     /// The edge's name.
     pub edge: String,
-    /// `event` or `kv`.
+    /// `event`, `kv` or `update`.
     pub way: &'static str,
     /// What became of its deliveries.
     #[serde(flatten)]

@@ -1,22 +1,31 @@
 //! What the outbox keeps, and what it hands to the deliveries.
 
 use headstart_protocol::{
+    event::{Event, EventError},
     kv,
     limits::MAX_INLINE_OFFER_BYTES,
     settlement::{Content, Outcome, Settlement},
+    stamps::{Point, Stamps},
     ticket::Ticket,
+    topic::TopicName,
+    update::{self, UpdateError},
 };
 
-/// Names one delivery: one settlement, to one edge, in one way. Grows with time.
+use crate::clock::now_ms;
+
+/// Names one delivery: one entry, to one edge, in one way. Grows with time.
 pub type DeliveryId = i64;
 
-/// A way in which an edge is to have a settlement.
+/// A way in which an edge is to have an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Way {
     /// As an event, which settles the ticket and wakes whoever waits.
     Event,
     /// In KV, readable everywhere.
     Kv,
+    /// As an event of a topic, in the topic's order. A way of its own, so that a flood of updates
+    /// delays no offer. The topic itself puts its latest update into KV.
+    Update,
 }
 
 impl Way {
@@ -26,6 +35,7 @@ impl Way {
         match self {
             Self::Event => "event",
             Self::Kv => "kv",
+            Self::Update => "update",
         }
     }
 }
@@ -39,9 +49,18 @@ pub struct EdgeWays {
     pub kv: bool,
 }
 
+/// What is kept.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// A settlement of a ticket.
+    Settlement(TicketSettlement),
+    /// An update of a topic.
+    Update(TopicUpdate),
+}
+
 /// A settlement to be kept.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct TicketSettlement {
     /// The ticket it settles.
     pub ticket: Ticket,
     /// What the ticket settles to.
@@ -50,16 +69,93 @@ pub struct Entry {
     pub expires_at_ms: u64,
 }
 
-/// Whether a settlement was kept.
+/// An update to be kept: an event that a topic will take.
+#[derive(Debug, Clone)]
+pub struct TopicUpdate {
+    topic: TopicName,
+    event: Event,
+    expires_at_ms: u64,
+}
+
+/// Why an event is not kept as an update.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoUpdate {
+    /// It breaks a rule of all events.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// It breaks a rule of updates.
+    #[error(transparent)]
+    Update(#[from] UpdateError),
+}
+
+impl TopicUpdate {
+    /// An update of the topic that `event` names, of no use to anyone after `expires_at_ms`.
+    ///
+    /// # Errors
+    /// [`NoUpdate`], for an event that no topic would take.
+    pub fn new(event: Event, expires_at_ms: u64) -> Result<Self, NoUpdate> {
+        // As it will travel: with the stamp it may be too large.
+        let stamped = published(event.clone(), now_ms());
+        stamped.validate()?;
+        let topic = update::check(&stamped)?;
+        Ok(Self {
+            topic,
+            event,
+            expires_at_ms,
+        })
+    }
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &TopicName {
+        &self.topic
+    }
+
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// When it is of no use to anyone any more, in ms since the Unix epoch.
+    #[must_use]
+    pub fn expires_at_ms(&self) -> u64 {
+        self.expires_at_ms
+    }
+}
+
+impl From<TicketSettlement> for Entry {
+    fn from(settlement: TicketSettlement) -> Self {
+        Self::Settlement(settlement)
+    }
+}
+
+impl From<TopicUpdate> for Entry {
+    fn from(update: TopicUpdate) -> Self {
+        Self::Update(update)
+    }
+}
+
+/// An update with the stamp of its being handed to a delivery.
+#[must_use]
+pub fn published(mut event: Event, at_ms: u64) -> Event {
+    Stamps::default()
+        .with(Point::Published, at_ms)
+        .write_to(&mut event);
+    event
+}
+
+/// Whether an entry was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Committed {
     /// It was.
     New,
-    /// The ticket had settled before, and that settlement stands.
+    /// The ticket had settled before, and that settlement stands; or this very update, by its source
+    /// and id, was kept before.
     Already,
 }
 
-/// A delivery that is to be made.
+/// A delivery of a settlement that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
     /// Names the delivery.
@@ -73,6 +169,32 @@ pub struct Pending {
     /// The content is too large for an event and could not be positioned.
     pub unpositioned: bool,
 }
+
+/// A delivery of an update that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingUpdate {
+    /// Names the delivery.
+    pub id: DeliveryId,
+    /// The topic.
+    pub topic: String,
+    /// Id of the event.
+    pub event_id: String,
+    /// The event, in JSON.
+    pub json: String,
+    /// When it is of no use to anyone any more, in ms since the Unix epoch.
+    pub expires_at_ms: u64,
+}
+
+impl PendingUpdate {
+    /// Most bytes that the event has once it is stamped, and stands in a batch.
+    #[must_use]
+    pub fn travelling_bytes(&self) -> usize {
+        self.json.len() + STAMP_BYTES
+    }
+}
+
+/// Room for `"publishedat":"1763700000000"` and commas.
+const STAMP_BYTES: usize = 64;
 
 /// Which deliveries to take, and how many at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,11 +212,11 @@ pub struct Take {
 /// What a purge removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Purged {
-    /// Settlements that expired before every edge had them.
+    /// Settlements and updates that expired before every edge had them.
     pub undelivered: usize,
     /// Journalled logins that expired before they settled.
     pub unsettled: usize,
-    /// Delivered settlements that are no longer remembered.
+    /// Delivered settlements and updates that are no longer remembered.
     pub forgotten: usize,
 }
 
@@ -113,4 +235,11 @@ pub fn is_positioned_first(settlement: &Settlement) -> bool {
 /// What exists once for a ticket, whichever generation made it.
 pub(super) fn once(ticket: &Ticket) -> String {
     kv::offer_key(ticket.uuid())
+}
+
+/// What exists once for an update, however often it is published. No attribute holds a line end, so
+/// no two updates share it.
+pub(super) fn once_of_update(update: &TopicUpdate) -> String {
+    let Event { source, id, .. } = &update.event;
+    format!("{}\n{source}\n{id}", kv::topic_key(&update.topic))
 }

@@ -1,5 +1,5 @@
-//! The outbox: every settlement is durable here before anyone is told of it, and stays until every
-//! configured edge has it in every way it is to have it.
+//! The outbox: every settlement of a ticket and every update of a topic is durable here before anyone
+//! is told of it, and stays until every configured edge has it in every way it is to have it.
 //!
 //! One `SQLite` file in WAL mode with `synchronous=FULL`: a commit that was answered survives a
 //! `kill -9` and a power cut. One thread writes; whatever waits for it is committed as one group,
@@ -11,12 +11,14 @@
 //! | Which tables are there? | `schema.rs` |
 //! | How is a group committed? | `writer.rs` |
 //! | How do rows come, move on and go? | `statements.rs` |
+//! | How do updates come and go? | `updates.rs` |
 //! | How is a second process kept out? | `lock.rs` |
 
 pub mod entry;
 mod lock;
 mod schema;
 mod statements;
+mod updates;
 mod writer;
 
 use std::{
@@ -28,7 +30,10 @@ use headstart_protocol::{event::Event, ticket::Ticket};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-pub use entry::{Committed, DeliveryId, EdgeWays, Entry, Pending, Purged, Take, Way};
+pub use entry::{
+    Committed, DeliveryId, EdgeWays, Entry, NoUpdate, Pending, PendingUpdate, Purged, Take,
+    TicketSettlement, TopicUpdate, Way,
+};
 use lock::Lock;
 use writer::Writer;
 
@@ -92,6 +97,23 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError`]; [`OutboxError::InUse`] while another process has it open.
     pub fn open(path: &Path, edges: Vec<EdgeWays>) -> Result<Self, OutboxError> {
+        Self::open_with(path, edges, true)
+    }
+
+    /// Opens the outbox as [`Outbox::open`] does, but leaves what is meant for other edges where it is:
+    /// whoever opens it for those next delivers it.
+    ///
+    /// # Errors
+    /// [`OutboxError`]; [`OutboxError::InUse`] while another process has it open.
+    pub fn open_keeping(path: &Path, edges: Vec<EdgeWays>) -> Result<Self, OutboxError> {
+        Self::open_with(path, edges, false)
+    }
+
+    fn open_with(
+        path: &Path,
+        edges: Vec<EdgeWays>,
+        drop_others: bool,
+    ) -> Result<Self, OutboxError> {
         let failed = |reason: String| OutboxError::Open {
             path: path.display().to_string(),
             reason,
@@ -105,12 +127,14 @@ impl Outbox {
         let lock = Lock::take(path)?;
         let mut connection = Connection::open(path).map_err(|error| failed(error.to_string()))?;
         schema::prepare(&mut connection)?;
-        for (edge, rows) in statements::keep_only(&mut connection, &edges)? {
-            tracing::warn!(
-                edge,
-                rows,
-                "dropped deliveries that are no longer configured"
-            );
+        if drop_others {
+            for (edge, rows) in statements::keep_only(&mut connection, &edges)? {
+                tracing::warn!(
+                    edge,
+                    rows,
+                    "dropped deliveries that are no longer configured"
+                );
+            }
         }
         let reader = Connection::open(path)?;
         schema::prepare_reader(&reader)?;
@@ -125,17 +149,32 @@ impl Outbox {
         })
     }
 
-    /// Keeps a settlement, durable once this returns, and forgets the journalled login of its
-    /// ticket. A ticket settles once: the second settlement is not kept.
+    /// Keeps an entry, durable once this returns. With a settlement the journalled login of its ticket
+    /// is forgotten. A ticket settles once: the second settlement is not kept; nor is an update that
+    /// is here already.
     ///
     /// # Errors
     /// [`OutboxError`], when it is not durable.
-    pub async fn commit(&self, entry: Entry) -> Result<Committed, OutboxError> {
+    pub async fn commit(&self, entry: impl Into<Entry>) -> Result<Committed, OutboxError> {
+        let committed = self.commit_all(vec![entry.into()]).await?;
+        committed.first().copied().ok_or(OutboxError::Closed)
+    }
+
+    /// Keeps entries in this order, all of them durable once this returns, or none.
+    ///
+    /// # Errors
+    /// [`OutboxError`], when they are not durable.
+    pub async fn commit_all(&self, entries: Vec<Entry>) -> Result<Vec<Committed>, OutboxError> {
         let edges = Arc::clone(&self.inner.edges);
         let committed = self
             .inner
             .writer
-            .write(move |connection| statements::commit(connection, &entry, &edges))
+            .write(move |connection| {
+                entries
+                    .iter()
+                    .map(|entry| statements::commit(connection, entry, &edges))
+                    .collect()
+            })
             .await?;
         self.inner.news.send_modify(|count| *count += 1);
         Ok(committed)
@@ -181,7 +220,7 @@ impl Outbox {
             .collect())
     }
 
-    /// The next deliveries of one way to one edge, oldest first.
+    /// The next deliveries of settlements, in one way to one edge, oldest first.
     ///
     /// # Errors
     /// [`OutboxError`].
@@ -193,6 +232,38 @@ impl Outbox {
     ) -> Result<Vec<Pending>, OutboxError> {
         let edge = edge.to_owned();
         self.read(move |connection| statements::take(connection, &edge, way, &take))
+            .await
+    }
+
+    /// The next updates for one edge after the delivery `after`, in the order of their commits, each
+    /// with its topic only: `limit` at most.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub async fn list_updates(
+        &self,
+        edge: &str,
+        after: DeliveryId,
+        limit: usize,
+    ) -> Result<Vec<(DeliveryId, String)>, OutboxError> {
+        let edge = edge.to_owned();
+        self.read(move |connection| updates::listed(connection, &edge, after, limit))
+            .await
+    }
+
+    /// These updates, as far as they are still there, in this order. The bytes that they will have in a
+    /// batch are at most `bytes` in all; the first is taken whatever its size.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub async fn take_updates(
+        &self,
+        edge: &str,
+        ids: Vec<DeliveryId>,
+        bytes: usize,
+    ) -> Result<Vec<PendingUpdate>, OutboxError> {
+        let edge = edge.to_owned();
+        self.read(move |connection| updates::take(connection, &edge, &ids, bytes))
             .await
     }
 
@@ -230,7 +301,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Drops what has expired, forgets settlements delivered some time ago, and gives free pages
+    /// Drops what has expired, forgets what was delivered some time ago, and gives free pages
     /// back to the file system.
     ///
     /// # Errors

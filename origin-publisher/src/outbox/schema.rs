@@ -6,8 +6,8 @@ use rusqlite::Connection;
 
 use super::OutboxError;
 
-/// The newest schema, and the only one so far.
-const VERSION: i64 = 1;
+/// The newest schema.
+const VERSION: i64 = 2;
 
 /// How long a reader waits for a checkpoint to finish. Only our own connections meet here.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -15,8 +15,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The write-ahead log is cut back to this after a burst, in bytes.
 const WAL_BYTES: i64 = 16 * 1024 * 1024;
 
-/// `entry` holds a settlement; its content goes once all deliveries are made, the row some time
-/// later, so that a late second settlement of the ticket is still known for what it is.
+/// `entry` holds a settlement of a ticket, or an update of a topic with its whole event as content.
+/// The content goes once all deliveries are made, the row some time later, so that a late second
+/// settlement of the ticket, or the update once more, is still known for what it is.
 /// `delivery` holds what is still to be made. Ids only grow (AUTOINCREMENT), so "everything after
 /// the last one seen" misses nothing.
 /// `login` holds logins that came straight to the origin, until they settle.
@@ -24,7 +25,7 @@ const TABLES: &str = "
     CREATE TABLE entry (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         once TEXT NOT NULL UNIQUE,
-        ticket TEXT NOT NULL,
+        subject TEXT NOT NULL,
         kind TEXT NOT NULL,
         event_id TEXT NOT NULL,
         source TEXT NOT NULL,
@@ -56,7 +57,11 @@ const TABLES: &str = "
     CREATE INDEX login_by_expiry ON login(expires_at);
 ";
 
-/// Sets the writer's connection up and makes the tables on first use.
+/// From schema 1, which had only settlements.
+const FROM_1: &str = "ALTER TABLE entry RENAME COLUMN ticket TO subject;";
+
+/// Sets the writer's connection up, makes the tables on first use, and brings those of an older
+/// program up to date.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), OutboxError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // Before the first table: it cannot be switched on later without rewriting the file.
@@ -68,20 +73,23 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), OutboxError> {
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
     connection.set_prepared_statement_cache_capacity(32);
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match found {
-        0 => {
-            let transaction = connection.transaction()?;
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-            transaction.commit()?;
-            Ok(())
+    let changes = match found {
+        0 => TABLES,
+        1 => FROM_1,
+        VERSION => return Ok(()),
+        found => {
+            return Err(OutboxError::Newer {
+                found,
+                known: VERSION,
+            });
         }
-        VERSION => Ok(()),
-        found => Err(OutboxError::Newer {
-            found,
-            known: VERSION,
-        }),
-    }
+    };
+    // All or nothing, the version too: whatever interrupts it, the next start finds one or the other.
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(changes)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()?;
+    Ok(())
 }
 
 /// Sets the reader's connection up.

@@ -1,30 +1,46 @@
-//! Every statement of the outbox, each on a connection that its caller provides: how rows come, move
-//! on and go.
+//! The statements of the outbox, each on a connection that its caller provides: how rows come, move
+//! on and go. Those for updates alone are in `updates.rs`.
 
 use headstart_protocol::{
     event::{TYPE_OFFER_FAILED, TYPE_OFFER_READY},
     limits::MAX_INLINE_OFFER_BYTES,
     settlement::{Content, Outcome, Settlement},
+    stamps::Stamps,
 };
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params, types::Type};
 
-use super::entry::{
-    Committed, DeliveryId, EdgeWays, Entry, Pending, Purged, Take, Way, is_positioned_first, once,
+use super::{
+    entry::{
+        Committed, DeliveryId, EdgeWays, Entry, Pending, Purged, Take, TicketSettlement, Way,
+        is_positioned_first, once,
+    },
+    updates,
 };
 
-/// How long a delivered settlement is remembered, in ms: longer than any lease of its login can
-/// come late.
+/// How long a delivered entry is remembered, in ms: longer than any lease of a login can come late.
+/// (An update that comes again later than that is known to its topic at the edge, for a day.)
 const REMEMBER_MS: u64 = 10 * 60 * 1000;
 
 /// Most free pages that one purge gives back to the file system: 8 MB, some milliseconds of work.
 const VACUUM_PAGES: u32 = 2048;
 
-/// Most expired settlements that one purge removes, so that it never holds up commits for long.
+/// Most expired entries that one purge removes, so that it never holds up commits for long.
 const PURGE_ROWS: u32 = 5_000;
 
 pub(super) fn commit(
     connection: &Connection,
     entry: &Entry,
+    edges: &[EdgeWays],
+) -> rusqlite::Result<Committed> {
+    match entry {
+        Entry::Settlement(settled) => commit_settlement(connection, settled, edges),
+        Entry::Update(update) => updates::commit(connection, update, edges),
+    }
+}
+
+fn commit_settlement(
+    connection: &Connection,
+    entry: &TicketSettlement,
     edges: &[EdgeWays],
 ) -> rusqlite::Result<Committed> {
     let once = once(&entry.ticket);
@@ -35,52 +51,93 @@ pub(super) fn commit(
         Outcome::Ready {
             media_type,
             content: Content::Inline(bytes),
-        } => (Some(media_type), bytes.as_slice()),
+        } => (Some(media_type.as_str()), bytes.as_slice()),
         Outcome::Ready {
             media_type,
             content: Content::Positioned,
-        } => (Some(media_type), &[][..]),
+        } => (Some(media_type.as_str()), &[][..]),
         Outcome::Failed { reason } => (None, reason.as_bytes()),
     };
     let is_ready = media_type.is_some();
-
-    let inserted = connection
-        .prepare_cached(
-            "INSERT INTO entry (once, ticket, kind, event_id, source, media_type, content,
-                                content_bytes, stamps, expires_at)
-             VALUES (:once, :ticket, :kind, :event_id, :source, :media_type, :content,
-                     :content_bytes, :stamps, :expires_at)
-             ON CONFLICT (once) DO NOTHING",
-        )?
-        .execute(named_params! {
-            ":once": once,
-            ":ticket": entry.ticket.as_str(),
-            ":kind": entry.settlement.kind(),
-            ":event_id": entry.settlement.event_id,
-            ":source": entry.settlement.source,
-            ":media_type": media_type,
-            ":content": content,
-            ":content_bytes": sql_int(content.len()),
-            ":stamps": serde_json::to_string(&entry.settlement.stamps).unwrap_or_default(),
-            ":expires_at": sql_int(entry.expires_at_ms),
-        })?;
-    if inserted == 0 {
+    let row = NewEntry {
+        once: &once,
+        subject: entry.ticket.as_str(),
+        kind: entry.settlement.kind(),
+        event_id: &entry.settlement.event_id,
+        source: &entry.settlement.source,
+        media_type,
+        content,
+        stamps: entry.settlement.stamps,
+        expires_at_ms: entry.expires_at_ms,
+    };
+    let Some(id) = row.insert(connection)? else {
         return Ok(Committed::Already);
-    }
-    let id = connection.last_insert_rowid();
+    };
     let positioned_first = is_positioned_first(&entry.settlement);
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO delivery (entry, edge, way, unpositioned) VALUES (?1, ?2, ?3, ?4)",
-    )?;
     for edge in edges {
         if edge.kv && is_ready {
-            insert.execute(params![id, edge.name, Way::Kv.name(), false])?;
+            insert_delivery(connection, id, &edge.name, Way::Kv, false)?;
         }
         if !(edge.kv && positioned_first) {
-            insert.execute(params![id, edge.name, Way::Event.name(), positioned_first])?;
+            insert_delivery(connection, id, &edge.name, Way::Event, positioned_first)?;
         }
     }
     Ok(Committed::New)
+}
+
+/// A row of `entry` before it is one.
+pub(super) struct NewEntry<'a> {
+    pub(super) once: &'a str,
+    pub(super) subject: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) event_id: &'a str,
+    pub(super) source: &'a str,
+    pub(super) media_type: Option<&'a str>,
+    pub(super) content: &'a [u8],
+    pub(super) stamps: Stamps,
+    pub(super) expires_at_ms: u64,
+}
+
+impl NewEntry<'_> {
+    /// Inserts it and gives its id; `None` where there is one already.
+    pub(super) fn insert(&self, connection: &Connection) -> rusqlite::Result<Option<i64>> {
+        let inserted = connection
+            .prepare_cached(
+                "INSERT INTO entry (once, subject, kind, event_id, source, media_type, content,
+                                    content_bytes, stamps, expires_at)
+                 VALUES (:once, :subject, :kind, :event_id, :source, :media_type, :content,
+                         :content_bytes, :stamps, :expires_at)
+                 ON CONFLICT (once) DO NOTHING",
+            )?
+            .execute(named_params! {
+                ":once": self.once,
+                ":subject": self.subject,
+                ":kind": self.kind,
+                ":event_id": self.event_id,
+                ":source": self.source,
+                ":media_type": self.media_type,
+                ":content": self.content,
+                ":content_bytes": sql_int(self.content.len()),
+                ":stamps": serde_json::to_string(&self.stamps).unwrap_or_default(),
+                ":expires_at": sql_int(self.expires_at_ms),
+            })?;
+        Ok((inserted > 0).then(|| connection.last_insert_rowid()))
+    }
+}
+
+pub(super) fn insert_delivery(
+    connection: &Connection,
+    entry: i64,
+    edge: &str,
+    way: Way,
+    unpositioned: bool,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO delivery (entry, edge, way, unpositioned) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![entry, edge, way.name(), unpositioned])?;
+    Ok(())
 }
 
 pub(super) fn has_settled(connection: &Connection, once: &str) -> rusqlite::Result<bool> {
@@ -168,7 +225,7 @@ fn content_bytes(settlement: &Settlement) -> usize {
 fn select_pending(condition: &str) -> String {
     // An event never carries content that is positioned first, so it need not be read for one.
     format!(
-        "SELECT d.id, e.ticket, e.kind, e.event_id, e.source, e.media_type,
+        "SELECT d.id, e.subject, e.kind, e.event_id, e.source, e.media_type,
                 CASE WHEN d.way = 'event' AND e.content_bytes > {MAX_INLINE_OFFER_BYTES}
                      THEN NULL ELSE e.content END AS content,
                 e.stamps, e.expires_at, d.unpositioned
@@ -193,7 +250,7 @@ fn read_pending(row: &Row<'_>) -> rusqlite::Result<Pending> {
     let stamps: String = row.get("stamps")?;
     Ok(Pending {
         id: row.get("id")?,
-        ticket: row.get("ticket")?,
+        ticket: row.get("subject")?,
         settlement: Settlement {
             event_id: row.get("event_id")?,
             source: row.get("source")?,
@@ -345,6 +402,6 @@ pub(super) fn keep_only(
 }
 
 /// `SQLite` has signed integers only; times and sizes never come near the limit.
-fn sql_int(value: impl TryInto<i64>) -> i64 {
+pub(super) fn sql_int(value: impl TryInto<i64>) -> i64 {
     value.try_into().unwrap_or(i64::MAX)
 }

@@ -3,15 +3,18 @@
 use std::{collections::BTreeSet, path::Path};
 
 use headstart_protocol::{
+    event::{Data, Event},
     keys::Key,
+    limits::MAX_UPDATE_BYTES,
     login::LoginData,
     settlement::{Content, Outcome, Settlement},
     stamps::{Point, Stamps},
+    update::UpdateError,
 };
 use proptest::prelude::*;
 
 use super::*;
-use crate::clock::now_ms;
+use crate::{clock::now_ms, testing::update};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -27,8 +30,8 @@ fn ticket(number: u8) -> Ticket {
     Ticket::mint(1_700_000_000_000, [number; 10], &key)
 }
 
-fn entry(number: u8, outcome: Outcome) -> Entry {
-    Entry {
+fn entry(number: u8, outcome: Outcome) -> TicketSettlement {
+    TicketSettlement {
         ticket: ticket(number),
         settlement: Settlement {
             event_id: format!("event-{number}"),
@@ -40,7 +43,7 @@ fn entry(number: u8, outcome: Outcome) -> Entry {
     }
 }
 
-fn offer(number: u8, content: Vec<u8>) -> Entry {
+fn offer(number: u8, content: Vec<u8>) -> TicketSettlement {
     let outcome = Outcome::Ready {
         media_type: "application/json".to_owned(),
         content: Content::Inline(content),
@@ -48,15 +51,15 @@ fn offer(number: u8, content: Vec<u8>) -> Entry {
     entry(number, outcome)
 }
 
-fn small(number: u8) -> Entry {
+fn small(number: u8) -> TicketSettlement {
     offer(number, vec![b'1'; 10])
 }
 
-fn large(number: u8) -> Entry {
+fn large(number: u8) -> TicketSettlement {
     offer(number, vec![b'1'; 300 * 1024])
 }
 
-fn failure(number: u8) -> Entry {
+fn failure(number: u8) -> TicketSettlement {
     let outcome = Outcome::Failed {
         reason: "no luck".to_owned(),
     };
@@ -237,6 +240,208 @@ async fn batches_keep_to_their_limits_and_go_on_where_the_last_ended() {
     let only = outbox.take("a", Way::Event, only).await.unwrap();
     let ids: Vec<_> = only.iter().map(|one| one.id).collect();
     assert_eq!(ids, [rest[1].id, first[0].id]);
+}
+
+/// Ids of the updates that wait, in the order of their commits.
+async fn waiting_updates(outbox: &Outbox, edge: &str) -> Vec<String> {
+    let listed = outbox.list_updates(edge, 0, 1000).await.unwrap();
+    let ids = listed.into_iter().map(|(id, _)| id).collect();
+    let taken = outbox.take_updates(edge, ids, usize::MAX).await.unwrap();
+    taken.into_iter().map(|update| update.event_id).collect()
+}
+
+#[tokio::test]
+async fn an_update_comes_out_as_it_went_in_for_every_edge_and_never_for_kv() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("a", true), edge("b", false)]);
+    let one = update("scores/nba", "1");
+    assert_eq!(outbox.commit(one.clone()).await.unwrap(), Committed::New);
+    for name in ["a", "b"] {
+        let listed = outbox.list_updates(name, 0, 9).await.unwrap();
+        assert_eq!(listed[0].1, "scores/nba");
+        let taken = outbox
+            .take_updates(name, vec![listed[0].0], 0)
+            .await
+            .unwrap();
+        assert_eq!(taken[0].json, one.event().to_json());
+        assert_eq!(taken[0].expires_at_ms, one.expires_at_ms());
+        assert_eq!(outbox.pending(name, Way::Kv).await.unwrap(), 0);
+        assert_eq!(outbox.pending(name, Way::Event).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_update_is_known_by_its_topic_source_and_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("a", false)]);
+    let entries = ["a 1", "a 1", "b 1", "a 2"].map(|text| {
+        let (topic, id) = text.split_once(' ').unwrap();
+        Entry::from(update(topic, id))
+    });
+    let committed = outbox.commit_all(entries.to_vec()).await.unwrap();
+    let expected = [
+        Committed::New,
+        Committed::Already,
+        Committed::New,
+        Committed::New,
+    ];
+    assert_eq!(committed, expected);
+    assert_eq!(waiting_updates(&outbox, "a").await, ["1", "1", "2"]);
+    // Nor is it kept once more when it has been delivered.
+    let listed = outbox.list_updates("a", 0, 1).await.unwrap();
+    outbox.delivered(vec![listed[0].0]).await.unwrap();
+    let again = outbox.commit(update("a", "1")).await.unwrap();
+    assert_eq!(again, Committed::Already);
+}
+
+#[tokio::test]
+async fn updates_are_listed_and_taken_in_the_order_of_their_commits_and_within_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("a", false)]);
+    let entries = (0..5)
+        .map(|number| Entry::from(update("a", &number.to_string())))
+        .collect();
+    outbox.commit_all(entries).await.unwrap();
+    let first = outbox.list_updates("a", 0, 2).await.unwrap();
+    let rest = outbox.list_updates("a", first[1].0, 9).await.unwrap();
+    assert_eq!((first.len(), rest.len()), (2, 3));
+    let ids: Vec<_> = [999, rest[1].0, rest[0].0, first[0].0].to_vec();
+    let taken = outbox.take_updates("a", ids.clone(), 1).await.unwrap();
+    assert_eq!(taken.len(), 1, "one always goes");
+    assert_eq!(taken[0].event_id, "3", "what is gone is passed over");
+    let two = 2 * taken[0].travelling_bytes();
+    assert_eq!(outbox.take_updates("a", ids, two).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_update_that_expired_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("a", false)]);
+    let expired = TopicUpdate::new(update("a", "1").event().clone(), now_ms()).unwrap();
+    outbox.commit(expired).await.unwrap();
+    outbox.commit(update("a", "2")).await.unwrap();
+    let purged = outbox.purge(now_ms() + 1).await.unwrap();
+    assert_eq!(purged.undelivered, 1);
+    assert_eq!(waiting_updates(&outbox, "a").await, ["2"]);
+}
+
+#[test]
+fn what_no_topic_would_take_is_not_kept() {
+    let with = |change: fn(&mut Event)| {
+        let mut event = update("a", "1").event().clone();
+        change(&mut event);
+        TopicUpdate::new(event, 1).unwrap_err()
+    };
+    let two_lines = with(|event| event.id = "a\nb".to_owned());
+    assert!(matches!(two_lines, NoUpdate::Event(_)), "{two_lines}");
+    let no_topic = with(|event| event.subject = Some("a//b".to_owned()));
+    assert!(matches!(no_topic, NoUpdate::Update(_)), "{no_topic}");
+    // It would fit as it is, but not with the stamp that it gets.
+    let full = with(|event| {
+        event.datacontenttype = Some("text/plain".to_owned());
+        event.data = Some(Data::Text(String::new()));
+        let room = MAX_UPDATE_BYTES - event.to_json().len();
+        event.data = Some(Data::Text("x".repeat(room)));
+    });
+    assert_eq!(full, NoUpdate::Update(UpdateError::TooLarge));
+}
+
+#[tokio::test]
+async fn updates_for_an_edge_that_is_not_configured_go_or_stay_as_the_opener_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("outbox.sqlite3");
+    let outbox = open(folder.path(), &[edge("a", false)]);
+    outbox.commit(update("t", "1")).await.unwrap();
+    drop(outbox);
+    drop(Outbox::open_keeping(&path, vec![edge("b", false)]).unwrap());
+    let outbox = Outbox::open_keeping(&path, vec![edge("a", false)]).unwrap();
+    assert_eq!(waiting_updates(&outbox, "a").await, ["1"]);
+    drop(outbox);
+    drop(open(folder.path(), &[edge("b", false)]));
+    let outbox = open(folder.path(), &[edge("a", false)]);
+    assert_eq!(waiting_updates(&outbox, "a").await, [""; 0]);
+}
+
+/// The tables of schema 1, as the program that knew only settlements made them.
+const SCHEMA_1: &str = "
+    CREATE TABLE entry (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, once TEXT NOT NULL UNIQUE, ticket TEXT NOT NULL,
+        kind TEXT NOT NULL, event_id TEXT NOT NULL, source TEXT NOT NULL, media_type TEXT,
+        content BLOB, content_bytes INTEGER NOT NULL, stamps TEXT NOT NULL,
+        expires_at INTEGER NOT NULL, done_at INTEGER
+    ) STRICT;
+    CREATE INDEX entry_by_expiry ON entry(expires_at) WHERE done_at IS NULL;
+    CREATE INDEX entry_by_end ON entry(done_at) WHERE done_at IS NOT NULL;
+    CREATE TABLE delivery (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        entry INTEGER NOT NULL REFERENCES entry(id) ON DELETE CASCADE,
+        edge TEXT NOT NULL, way TEXT NOT NULL, unpositioned INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (entry, edge, way)
+    ) STRICT;
+    CREATE INDEX delivery_by_way ON delivery(edge, way, id);
+    CREATE TABLE login (
+        once TEXT PRIMARY KEY, event TEXT NOT NULL, expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX login_by_expiry ON login(expires_at);
+    PRAGMA user_version = 1;
+";
+
+#[tokio::test]
+async fn a_file_of_schema_1_is_brought_up_to_date_with_all_that_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let waits = small(1);
+    let login = LoginData {
+        user: "40228".to_owned(),
+        ..LoginData::default()
+    };
+    let login = login.to_event(&ticket(3), "/origin/test", 17);
+    {
+        let old = Connection::open(folder.path().join("outbox.sqlite3")).unwrap();
+        old.execute_batch(SCHEMA_1).unwrap();
+        let entry = "INSERT INTO entry (once, ticket, kind, event_id, source, media_type, content,
+                content_bytes, stamps, expires_at, done_at)
+            VALUES (?1, ?2, ?3, ?4, '/origin/test', 'application/json', ?5, 10, ?6, ?7, ?8)";
+        let expires_at = i64::try_from(waits.expires_at_ms).unwrap();
+        let stamps = r#"{"startedat":17}"#;
+        for (number, content, done_at) in
+            [(1, Some(vec![b'1'; 10]), None), (2, None, Some(expires_at))]
+        {
+            let ticket = ticket(number);
+            let row = rusqlite::params![
+                entry::once(&ticket),
+                ticket.as_str(),
+                waits.settlement.kind(),
+                format!("event-{number}"),
+                content,
+                stamps,
+                expires_at,
+                done_at
+            ];
+            old.execute(entry, row).unwrap();
+        }
+        for way in ["event", "kv"] {
+            let delivery = "INSERT INTO delivery (entry, edge, way) VALUES (1, 'a', ?1)";
+            old.execute(delivery, [way]).unwrap();
+        }
+        let row = rusqlite::params![entry::once(&ticket(3)), login.to_json(), expires_at];
+        old.execute("INSERT INTO login VALUES (?1, ?2, ?3)", row)
+            .unwrap();
+    }
+    let edges = [edge("a", true)];
+    for _ in 0..2 {
+        let outbox = open(folder.path(), &edges);
+        for way in [Way::Event, Way::Kv] {
+            let found = waiting(&outbox, "a", way).await;
+            assert_eq!(found.len(), 1);
+            assert_eq!(found[0].settlement, waits.settlement);
+            assert_eq!(found[0].ticket, waits.ticket.as_str());
+        }
+        assert!(outbox.has_settled(&ticket(2)).await.unwrap(), "delivered");
+        let journalled = outbox.journalled_logins().await.unwrap();
+        assert_eq!(journalled, std::slice::from_ref(&login));
+        outbox.commit(update("t", "1")).await.unwrap();
+        assert_eq!(waiting_updates(&outbox, "a").await, ["1"]);
+    }
 }
 
 #[tokio::test]

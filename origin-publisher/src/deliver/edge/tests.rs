@@ -3,7 +3,8 @@
 use std::{collections::HashMap, sync::Mutex, time::Instant as StdInstant};
 
 use headstart_protocol::{
-    report::EventResult,
+    event::MEDIA_TYPE_BATCH,
+    report::{EventResult, PublishReport, Status},
     settlement::{Content, Settlement},
     signature,
 };
@@ -11,7 +12,12 @@ use tempfile::TempDir;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::any};
 
 use super::*;
-use crate::testing::{self, delivered, entry, key, offer, ticket_keys};
+use crate::{
+    deliver::Counters,
+    http_client,
+    outbox::{Outbox, TicketSettlement},
+    testing::{self, delivered, entry, key, offer, ticket_keys},
+};
 
 /// An edge that answers each event as told, and remembers what it got.
 #[derive(Clone, Default)]
@@ -101,13 +107,16 @@ impl Running {
         let (outbox, folder) = testing::outbox(false);
         let (counters, shutdown) = (Arc::new(Counters::default()), Shutdown::default());
         let lane = EventLane {
-            name: "edge".to_owned(),
-            url: format!("{}/events", server.uri()),
-            key: key(2),
+            poster: Poster {
+                name: "edge".to_owned(),
+                url: format!("{}/events", server.uri()),
+                key: key(2),
+                client: http_client::build().unwrap(),
+                outbox: outbox.clone(),
+                counters: Arc::clone(&counters),
+                told: None,
+            },
             ticket_keys: ticket_keys(),
-            client: http_client::build().unwrap(),
-            outbox: outbox.clone(),
-            counters: Arc::clone(&counters),
             shutdown: shutdown.clone(),
         };
         Self {
@@ -122,7 +131,7 @@ impl Running {
     }
 
     /// Keeps settlements, then lets them be delivered.
-    async fn deliver(&mut self, entries: Vec<crate::outbox::Entry>) {
+    async fn deliver(&mut self, entries: Vec<TicketSettlement>) {
         for entry in entries {
             self.outbox.commit(entry).await.unwrap();
         }

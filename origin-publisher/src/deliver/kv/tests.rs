@@ -14,7 +14,7 @@ use super::*;
 use crate::{
     config::{KvConfig, secrets::Token},
     http_client,
-    outbox::Entry,
+    outbox::TicketSettlement,
     testing::{self, delivered, offer, ticket_keys},
 };
 
@@ -123,7 +123,7 @@ impl Running {
         }
     }
 
-    async fn commit(&self, entries: Vec<Entry>) {
+    async fn commit(&self, entries: Vec<TicketSettlement>) {
         for entry in entries {
             self.outbox.commit(entry).await.unwrap();
         }
@@ -135,7 +135,7 @@ impl Running {
         }
     }
 
-    async fn deliver(&mut self, entries: Vec<Entry>) {
+    async fn deliver(&mut self, entries: Vec<TicketSettlement>) {
         self.commit(entries).await;
         self.start();
         delivered(&self.outbox, Way::Kv).await;
@@ -164,7 +164,7 @@ impl Drop for Running {
     }
 }
 
-fn key_of(entry: &Entry) -> String {
+fn key_of(entry: &TicketSettlement) -> String {
     offer_key(entry.ticket.uuid())
 }
 

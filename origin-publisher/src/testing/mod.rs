@@ -1,14 +1,18 @@
-//! What several tests of this crate need: keys, tickets, offers, an outbox and a pipeline.
+//! What several tests of this crate need: keys, tickets, offers, updates, an outbox, a pipeline, an edge.
+
+pub(crate) mod topic_edge;
 
 use std::{sync::Arc, time::Duration};
 
 use headstart_protocol::{
+    event::{Data, Event, TYPE_UPDATE},
     keys::{Key, KeyRing},
     login::LoginData,
     settlement::{Content, Outcome, Settlement},
     stamps::Stamps,
     ticket::{Ticket, TicketTimes},
 };
+use serde_json::value::RawValue;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -18,7 +22,7 @@ use crate::{
         self, Deadline, GenerateError, Generator,
         pool::{Pool, PoolSize},
     },
-    outbox::{EdgeWays, Entry, Outbox, Way},
+    outbox::{EdgeWays, Outbox, TicketSettlement, TopicUpdate, Way},
     pipeline::Pipeline,
 };
 
@@ -46,7 +50,7 @@ pub(crate) fn ticket() -> Ticket {
 }
 
 /// An offer for a new ticket, to be kept.
-pub(crate) fn offer(content: &[u8]) -> Entry {
+pub(crate) fn offer(content: &[u8]) -> TicketSettlement {
     entry(Outcome::Ready {
         media_type: "application/json".to_owned(),
         content: Content::Inline(content.to_vec()),
@@ -54,9 +58,9 @@ pub(crate) fn offer(content: &[u8]) -> Entry {
 }
 
 /// A settlement of a new ticket, to be kept.
-pub(crate) fn entry(outcome: Outcome) -> Entry {
+pub(crate) fn entry(outcome: Outcome) -> TicketSettlement {
     let ticket = ticket();
-    Entry {
+    TicketSettlement {
         expires_at_ms: ticket.expires_at_ms(TIMES),
         settlement: Settlement {
             event_id: Uuid::now_v7().to_string(),
@@ -66,6 +70,16 @@ pub(crate) fn entry(outcome: Outcome) -> Entry {
         },
         ticket,
     }
+}
+
+/// An update of `topic` with this id, to be kept.
+pub(crate) fn update(topic: &str, id: &str) -> TopicUpdate {
+    let mut event = Event::new(id, "/origin/test", TYPE_UPDATE);
+    event.subject = Some(topic.to_owned());
+    event.data = Some(Data::Json(
+        RawValue::from_string(format!("{{ \"n\":\"{id}\" }}")).unwrap(),
+    ));
+    TopicUpdate::new(event, now_ms() + 3_600_000).unwrap()
 }
 
 /// An outbox of its own for one edge, `edge`.

@@ -1,0 +1,242 @@
+//! `origin-publisher subscribe TOPIC...`: prints what happens on topics.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use headstart_protocol::{channel::Gap, cursor::Cursors, presence::Transport, topic::TopicName};
+use serde::Serialize;
+use url::Url;
+
+use origin_publisher::{
+    clock::whole_ms,
+    config::secrets::Token,
+    subscribe::{Happening, Start, Subscribe, Subscription, told},
+};
+
+use super::signals::stop_signal;
+
+/// Arguments of `subscribe`.
+#[derive(Debug, Args)]
+pub struct SubscribeArgs {
+    /// The topic
+    #[arg(required = true, num_args = 1.., value_name = "TOPIC", value_parser = TopicName::parse)]
+    topics: Vec<TopicName>,
+    /// The edge
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HEADSTART_EDGE_URL",
+        default_value = "http://127.0.0.1:8787"
+    )]
+    edge: Url,
+    /// How to follow
+    #[arg(long, value_enum, default_value_t = Way::Ws)]
+    transport: Way,
+    /// Begin after this update: its sequence;  
+    #[arg(long, value_name = "SEQUENCE", conflicts_with = "latest")]
+    since: Option<String>,
+    /// Begin with the latest update
+    #[arg(long)]
+    latest: bool,
+    /// Tell the edge of each update that it has arrived
+    #[arg(long)]
+    ack: bool,
+    /// Print JSON, one object on each line
+    #[arg(long)]
+    json: bool,
+    /// End after so many updates
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+}
+
+/// How updates travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Way {
+    /// A WebSocket.
+    Ws,
+    /// Server-Sent Events.
+    Sse,
+}
+
+impl From<Way> for Transport {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Ws => Self::Ws,
+            Way::Sse => Self::Sse,
+        }
+    }
+}
+
+/// The token that opens private topics.
+const TOKEN_VARIABLE: &str = "HEADSTART_TOKEN";
+
+/// The token of the environment, where there is one.
+///
+/// # Errors
+/// When it is none, or missing for a private topic.
+pub fn token(topics: &[TopicName]) -> anyhow::Result<Option<Token>> {
+    match std::env::var(TOKEN_VARIABLE) {
+        Ok(text) if !text.trim().is_empty() => Token::new(&text).map(Some).with_context(|| {
+            format!("{TOKEN_VARIABLE}: a token is made of visible ASCII characters")
+        }),
+        _ => match topics.iter().find(|topic| topic.is_private()) {
+            Some(topic) => bail!(
+                "{topic} is private: {TOKEN_VARIABLE} must hold a token that opens it (`origin-publisher token` makes one)"
+            ),
+            None => Ok(None),
+        },
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When an argument cannot be used, or the edge refuses.
+pub async fn run(args: SubscribeArgs) -> anyhow::Result<()> {
+    let start = match (&args.since, args.latest) {
+        (Some(since), _) => Start::After(Cursors::parse(since, &args.topics).context("--since")?),
+        (None, true) => Start::Latest,
+        (None, false) => Start::Head,
+    };
+    let mut subscription = Subscription::new(Subscribe {
+        edge: args.edge,
+        token: token(&args.topics)?,
+        topics: args.topics,
+        transport: args.transport.into(),
+        start,
+        acks: args.ack,
+    })?;
+    let mut left = args.count;
+    let mut stop = std::pin::pin!(stop_signal()?);
+    while left != Some(0) {
+        let happening = tokio::select! {
+            happening = subscription.next() => happening?,
+            () = &mut stop => break,
+        };
+        if let Happening::Update(_) = happening {
+            left = left.map(|left| left - 1);
+        }
+        if print(&happening, args.json).is_err() {
+            // Whoever read it, such as `head`, has enough.
+            break;
+        }
+    }
+    subscription.close().await;
+    Ok(())
+}
+
+fn print(happening: &Happening, json: bool) -> io::Result<()> {
+    let line = if json {
+        for_programs(happening)?
+    } else {
+        for_people(happening)
+    };
+    writeln!(io::stdout(), "{line}")
+}
+
+fn for_people(happening: &Happening) -> String {
+    match happening {
+        Happening::Connected(welcome) => {
+            let heads: Vec<String> = welcome
+                .topics
+                .iter()
+                .map(|(topic, head)| format!("{topic} {head}"))
+                .collect();
+            format!("connected; the latest: {}", heads.join(", "))
+        }
+        Happening::Update(update) => told::lines(update),
+        Happening::Gap(gap) => format!(
+            "gap on {}: what came after {} and before {} is kept no longer",
+            gap.topic, gap.after, gap.first
+        ),
+        Happening::Lost { reason, retry_in } => {
+            format!(
+                "lost: {reason}; connecting again in {} ms",
+                whole_ms(*retry_in)
+            )
+        }
+    }
+}
+
+/// A line for programs. Serialised without a detour, so that data stays as it was sent.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Line<'a> {
+    Connected {
+        topics: &'a BTreeMap<TopicName, u64>,
+    },
+    Update(told::Told<'a>),
+    Gap(&'a Gap),
+    Lost {
+        reason: &'a str,
+        retry_in_ms: u64,
+    },
+}
+
+fn for_programs(happening: &Happening) -> serde_json::Result<String> {
+    serde_json::to_string(&match happening {
+        Happening::Connected(welcome) => Line::Connected {
+            topics: &welcome.topics,
+        },
+        Happening::Update(update) => Line::Update(told::Told::of(update)),
+        Happening::Gap(gap) => Line::Gap(gap),
+        Happening::Lost { reason, retry_in } => Line::Lost {
+            reason,
+            retry_in_ms: whole_ms(*retry_in),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use headstart_protocol::channel::Welcome;
+
+    use super::*;
+
+    #[test]
+    fn what_happens_is_one_line_and_shows_no_secret() {
+        let topic = TopicName::parse("scores/nba").unwrap();
+        let happenings = [
+            Happening::Connected(Welcome {
+                subscriber: "secret".to_owned().into(),
+                topics: BTreeMap::from([(topic.clone(), 57)]),
+            }),
+            Happening::Gap(Gap {
+                topic,
+                after: 42,
+                first: 50,
+            }),
+            Happening::Lost {
+                reason: "the edge ended the connection".to_owned(),
+                retry_in: Duration::from_millis(250),
+            },
+        ];
+        let told: Vec<String> = happenings.iter().map(for_people).collect();
+        assert_eq!(
+            told,
+            [
+                "connected; the latest: scores/nba 57",
+                "gap on scores/nba: what came after 42 and before 50 is kept no longer",
+                "lost: the edge ended the connection; connecting again in 250 ms",
+            ]
+        );
+        let told: Vec<String> = happenings
+            .iter()
+            .map(|happening| for_programs(happening).unwrap())
+            .collect();
+        assert_eq!(
+            told,
+            [
+                r#"{"connected":{"topics":{"scores/nba":57}}}"#,
+                r#"{"gap":{"topic":"scores/nba","after":42,"first":50}}"#,
+                r#"{"lost":{"reason":"the edge ended the connection","retry_in_ms":250}}"#,
+            ]
+        );
+    }
+}

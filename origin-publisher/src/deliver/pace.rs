@@ -1,0 +1,100 @@
+//! How a lane of events goes on: how many batches at a time, how large, and when again after a failure.
+
+use std::time::Duration;
+
+use headstart_protocol::limits::MAX_EVENTS_PER_BATCH;
+use tokio::time::Instant;
+
+use super::{batch_size::BatchSize, post::Failure};
+use crate::{backoff::Backoff, clock::whole_ms};
+
+/// Batches on their way at once. More than one, so that a batch does not wait for the answer to the
+/// one before; few, since an edge that is slow is not made faster by more.
+const PARALLEL: usize = 4;
+
+/// Shortest and longest wait after a batch failed as a whole; jitter adds up to as much again.
+const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(15));
+
+/// How long an event that the edge asked for again waits; jitter adds up to as much again.
+const EVENT_WAIT_MS: u64 = 300;
+
+/// How long after a failure of the outbox itself it is tried again.
+const OUTBOX_WAIT: Duration = Duration::from_secs(1);
+
+/// The pace of one lane.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// What is delivered, for the log: `events` or `updates`.
+    what: &'static str,
+    edge: String,
+    backoff: Backoff,
+    size: BatchSize,
+    failing: bool,
+    resume_at: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(edge: &str, what: &'static str) -> Self {
+        Self {
+            what,
+            edge: edge.to_owned(),
+            backoff: Backoff::new(WAITS.0, WAITS.1),
+            size: BatchSize::new(MAX_EVENTS_PER_BATCH),
+            failing: false,
+            resume_at: Instant::now(),
+        }
+    }
+
+    /// Batches that may be on their way at once. While the edge fails, one at a time finds out whether
+    /// it is well again.
+    pub(super) fn parallel(&self) -> usize {
+        if self.failing { 1 } else { PARALLEL }
+    }
+
+    /// Most events of the next batch.
+    pub(super) fn batch(&self) -> usize {
+        self.size.get()
+    }
+
+    /// When the next batch may go.
+    pub(super) fn resume_at(&self) -> Instant {
+        self.resume_at
+    }
+
+    /// When an event that the edge asked for again may go.
+    pub(super) fn again_at() -> Instant {
+        let wait = EVENT_WAIT_MS + fastrand::u64(0..=EVENT_WAIT_MS);
+        Instant::now() + Duration::from_millis(wait)
+    }
+
+    /// Learns from a batch of `count` events that took so long.
+    pub(super) fn learn(&mut self, count: usize, took: Duration, failure: Option<&Failure>) {
+        self.size.learn(count, took);
+        let Some(failure) = failure else {
+            if self.failing {
+                tracing::info!(edge = self.edge, "{} are delivered again", self.what);
+            }
+            self.failing = false;
+            self.backoff.after_success();
+            return;
+        };
+        let wait = self
+            .backoff
+            .after_failure()
+            .max(failure.retry_after.unwrap_or_default());
+        self.resume_at = self.resume_at.max(Instant::now() + wait);
+        self.failing = true;
+        tracing::warn!(
+            edge = self.edge,
+            reason = failure.reason,
+            retry_in_ms = whole_ms(wait),
+            "{} not delivered",
+            self.what
+        );
+    }
+
+    /// Waits a moment: the outbox itself failed.
+    pub(super) fn rest(&mut self) {
+        self.resume_at = Instant::now() + OUTBOX_WAIT;
+    }
+}

@@ -1,0 +1,272 @@
+//! Posts a batch of events to an edge, `POST /events`, signed; reads the report, and keeps what came of
+//! it in the outbox.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use headstart_protocol::{
+    event::MEDIA_TYPE_BATCH,
+    keys::Key,
+    report::{PublishReport, Status},
+};
+use http::{StatusCode, header::CONTENT_TYPE};
+use tokio::sync::mpsc;
+
+use super::{Counters, Told, retry_after::retry_after};
+use crate::{
+    http_client,
+    outbox::{DeliveryId, Outbox},
+    signing::signed_headers,
+};
+
+/// How long an edge may take to answer a batch.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Posts to one edge.
+#[derive(Debug)]
+pub(super) struct Poster {
+    /// The edge's name.
+    pub(super) name: String,
+    /// Where events are taken.
+    pub(super) url: String,
+    /// Signs the batches.
+    pub(super) key: Key,
+    /// Sends them.
+    pub(super) client: reqwest::Client,
+    /// Where they come from.
+    pub(super) outbox: Outbox,
+    /// What became of them.
+    pub(super) counters: Arc<Counters>,
+    /// Who wants to know what became of each.
+    pub(super) told: Option<mpsc::Sender<Told>>,
+}
+
+/// An event on its way.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) delivery: DeliveryId,
+    pub(super) id: String,
+    pub(super) json: String,
+    /// The topic whose order it must keep; none for a settlement, which is alone on its ticket.
+    pub(super) topic: Option<String>,
+}
+
+/// A delivery that is over, and why.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) delivery: DeliveryId,
+    pub(super) topic: Option<String>,
+    pub(super) id: String,
+    pub(super) status: Status,
+    pub(super) reason: Option<String>,
+}
+
+impl Ended {
+    fn new(event: Outgoing, status: Status, reason: Option<String>) -> Self {
+        Self {
+            delivery: event.delivery,
+            topic: event.topic,
+            id: event.id,
+            status,
+            reason,
+        }
+    }
+
+    /// A delivery that nobody can want any more.
+    pub(super) fn expired(delivery: DeliveryId, topic: Option<String>, id: String) -> Self {
+        Self {
+            delivery,
+            topic,
+            id,
+            status: Status::Rejected,
+            reason: Some("it expired before the edge took it".to_owned()),
+        }
+    }
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    /// To be sent again, each after a moment.
+    pub(super) again: Vec<Outgoing>,
+    /// To be sent again, once the edge as a whole is well.
+    pub(super) whole: Vec<Outgoing>,
+    /// Why the batch failed as a whole, and how long the edge asked to be left alone.
+    pub(super) failure: Option<Failure>,
+}
+
+/// Why a batch failed as a whole.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) reason: String,
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Poster {
+    /// Sends a batch and keeps what came of it in the outbox.
+    pub(super) async fn send(&self, batch: Vec<Outgoing>) -> Sent {
+        let result = self.post(&batch).await;
+        let report = match result {
+            Ok(report) => report,
+            Err(Refusal::Failure(failure)) => {
+                self.counters.add(0, batch.len(), 0);
+                return Sent {
+                    whole: batch,
+                    failure: Some(failure),
+                    ..Sent::default()
+                };
+            }
+            Err(Refusal::Batch(status)) => return self.divide(batch, status).await,
+        };
+        let (mut done, mut again) = (Vec::new(), Vec::new());
+        for (index, event) in batch.into_iter().enumerate() {
+            // In the order of the batch: the same id may stand twice, for two topics. What the edge does
+            // not speak of, it may not have.
+            let result = report.results.get(index).filter(|one| one.id == event.id);
+            let (status, reason) = result.map_or((Status::Retry, None), |one| {
+                (one.status, one.reason.as_deref())
+            });
+            match status {
+                Status::Accepted | Status::Duplicate | Status::Ignored => {}
+                Status::Rejected => tracing::error!(
+                    edge = self.name,
+                    event = event.id,
+                    reason,
+                    "the edge refuses an event, it is dropped"
+                ),
+                Status::Retry => {
+                    tracing::debug!(
+                        edge = self.name,
+                        event = event.id,
+                        reason,
+                        "the edge asks for an event again"
+                    );
+                    again.push(event);
+                    continue;
+                }
+            }
+            done.push(Ended::new(event, status, reason.map(str::to_owned)));
+        }
+        self.counters.add(0, again.len(), 0);
+        self.end(done).await;
+        Sent {
+            again,
+            ..Sent::default()
+        }
+    }
+
+    /// What the edge refuses as a whole is sent in halves, until the one event that it will not take
+    /// stands alone. Where the first half is not done with a topic, the second does not go on with it.
+    async fn divide(&self, mut batch: Vec<Outgoing>, status: StatusCode) -> Sent {
+        if let [event] = batch.as_slice() {
+            tracing::error!(edge = self.name, event = event.id, %status, "the edge refuses an event, it is dropped");
+            let reason = format!("the edge answered {status}");
+            let ended = batch
+                .into_iter()
+                .map(|event| Ended::new(event, Status::Rejected, Some(reason.clone())));
+            self.end(ended.collect()).await;
+            return Sent::default();
+        }
+        let second = batch.split_off(batch.len() / 2);
+        let mut sent = Box::pin(self.send(batch)).await;
+        if sent.failure.is_some() {
+            sent.whole.extend(second);
+            return sent;
+        }
+        let held: HashSet<String> = sent
+            .again
+            .iter()
+            .filter_map(|event| event.topic.clone())
+            .collect();
+        let (behind, second): (Vec<_>, Vec<_>) = second.into_iter().partition(|event| {
+            event
+                .topic
+                .as_ref()
+                .is_some_and(|topic| held.contains(topic))
+        });
+        sent.again.extend(behind);
+        if !second.is_empty() {
+            let more = Box::pin(self.send(second)).await;
+            sent.again.extend(more.again);
+            sent.whole.extend(more.whole);
+            sent.failure = more.failure;
+        }
+        sent
+    }
+
+    /// Ends deliveries, and tells who wants to know.
+    pub(super) async fn end(&self, ended: Vec<Ended>) {
+        let refused = ended
+            .iter()
+            .filter(|one| one.status == Status::Rejected)
+            .count();
+        self.counters.add(ended.len() - refused, 0, refused);
+        let ids = ended.iter().map(|one| one.delivery).collect();
+        if let Err(error) = self.outbox.delivered(ids).await {
+            // They remain, and are sent again after a restart; the edge knows them by their ids.
+            tracing::error!(edge = self.name, %error, "delivered, and not marked so");
+        }
+        let Some(told) = &self.told else { return };
+        for one in ended {
+            let one = Told {
+                edge: self.name.clone(),
+                topic: one.topic,
+                id: one.id,
+                status: one.status,
+                reason: one.reason,
+            };
+            // Whoever wanted to know may have gone.
+            let _ = told.send(one).await;
+        }
+    }
+
+    async fn post(&self, batch: &[Outgoing]) -> Result<PublishReport, Refusal> {
+        let bodies: Vec<&str> = batch.iter().map(|event| event.json.as_str()).collect();
+        let body = format!("[{}]", bodies.join(","));
+        let request = self
+            .client
+            .post(&self.url)
+            .timeout(TIMEOUT)
+            .header(CONTENT_TYPE, MEDIA_TYPE_BATCH)
+            .headers(signed_headers(body.as_bytes(), &self.key))
+            .body(body);
+        let answer = request.send().await.map_err(failure)?;
+        let status = answer.status();
+        let retry_after = retry_after(answer.headers(), SystemTime::now());
+        match status {
+            StatusCode::OK => answer.json().await.map_err(failure),
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY => Err(Refusal::Batch(status)),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Refusal::Failure(Failure {
+                reason: format!(
+                    "the edge refused the signature ({status}): it must have this origin's key in ORIGIN_KEYS, and both clocks must be right"
+                ),
+                retry_after,
+            })),
+            _ => Err(Refusal::Failure(Failure {
+                reason: format!("the edge answered {status}"),
+                retry_after,
+            })),
+        }
+    }
+}
+
+/// Why there is no report.
+#[derive(Debug)]
+enum Refusal {
+    /// The edge, or the way to it, is not well.
+    Failure(Failure),
+    /// The edge will not take this batch.
+    Batch(StatusCode),
+}
+
+fn failure(error: reqwest::Error) -> Refusal {
+    Refusal::Failure(Failure {
+        reason: http_client::describe(error),
+        retry_after: None,
+    })
+}

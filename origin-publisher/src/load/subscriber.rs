@@ -1,0 +1,196 @@
+//! One subscriber: connects, counts what arrives, and connects again when that ends. Little is done for
+//! each frame, since thousands of subscribers share the machine with what they measure.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use hdrhistogram::Histogram;
+use headstart_protocol::channel::Up;
+
+use super::{Shared, payload::Mark, tally::Tally};
+use crate::{
+    backoff::Backoff,
+    subscribe::{SubscribeError, line::Line},
+};
+
+/// First and longest wait after a connection broke, jitter not counted.
+const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// How long the server may take for its welcome.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Histograms that the latencies are spread over, so that subscribers seldom meet.
+const SHARDS: usize = 8;
+
+/// Longest latency that is told from longer ones, in microseconds: ten minutes.
+const LONGEST: u64 = 600_000_000;
+
+/// Where a subscriber's tally is, so that it can be read whenever the subscriber ends.
+#[derive(Debug, Default)]
+pub(super) struct Slot(Mutex<Tally>);
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Tally> {
+        // Counting does not panic; a tally is whole whenever it is not locked.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the tally out.
+    pub(super) fn take(&self) -> Tally {
+        std::mem::take(&mut self.lock())
+    }
+}
+
+/// From publishing to arrival, in microseconds.
+#[derive(Debug)]
+pub(super) struct Latencies([Mutex<Histogram<u64>>; SHARDS]);
+
+impl Latencies {
+    pub(super) fn new() -> Self {
+        Self(std::array::from_fn(|_| Mutex::new(histogram())))
+    }
+
+    fn lock(&self, number: usize) -> MutexGuard<'_, Histogram<u64>> {
+        self.0[number % SHARDS]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Histogram<u64> {
+        let mut all = histogram();
+        for shard in 0..SHARDS {
+            // All have the same bounds.
+            let _ = all.add(&*self.lock(shard));
+        }
+        all
+    }
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST, 3).expect("bounds of a histogram")
+}
+
+/// Follows until it is dropped, or the server refuses for good.
+pub(super) async fn run(shared: &Shared, slot: &Slot, number: usize) -> SubscribeError {
+    let mut subscriber = Subscriber {
+        shared,
+        slot,
+        number,
+        cursor: Vec::new(),
+        has_been_connected: false,
+        is_complete: false,
+        marks: Vec::new(),
+    };
+    let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+    loop {
+        let deliveries = slot.lock().deliveries;
+        let error = subscriber.follow().await;
+        if !error.is_passing() {
+            return error;
+        }
+        tracing::debug!(number, %error, "a subscriber's connection ended");
+        if subscriber.has_been_connected {
+            slot.lock().reconnects += 1;
+        }
+        if slot.lock().deliveries > deliveries {
+            backoff.after_success();
+        }
+        tokio::time::sleep(backoff.after_failure()).await;
+    }
+}
+
+struct Subscriber<'a> {
+    shared: &'a Shared,
+    slot: &'a Slot,
+    number: usize,
+    cursor: Vec<u8>,
+    has_been_connected: bool,
+    is_complete: bool,
+    /// What one reading brought; kept, so that its room is used again.
+    marks: Vec<Mark>,
+}
+
+impl Subscriber<'_> {
+    /// Follows over one connection until that ends.
+    async fn follow(&mut self) -> SubscribeError {
+        let mut line = match self.open().await {
+            Ok(line) => line,
+            Err(error) => return error,
+        };
+        loop {
+            if let Err(error) = self.hear(&mut line).await {
+                return error;
+            }
+        }
+    }
+
+    async fn open(&mut self) -> Result<Line, SubscribeError> {
+        let Shared {
+            target, openings, ..
+        } = self.shared;
+        // It is never closed.
+        let _permit = openings.acquire().await;
+        let request = target.subscribe(&self.cursor)?;
+        let mut line = Line::open(&request, target.transport()).await?;
+        let welcome = async {
+            let mut is_welcome = !target.greets();
+            while !is_welcome {
+                is_welcome = self.hear(&mut line).await?;
+            }
+            Ok::<_, SubscribeError>(())
+        };
+        tokio::time::timeout(WELCOME_TIMEOUT, welcome)
+            .await
+            .map_err(|_| SubscribeError::connection("no welcome within 30 s"))??;
+        if !self.has_been_connected {
+            self.has_been_connected = true;
+            self.shared.connected.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line)
+    }
+
+    /// Reads once, and counts. True when the server said that the subscriber is connected.
+    async fn hear(&mut self, line: &mut Line) -> Result<bool, SubscribeError> {
+        let Shared { target, finder, .. } = self.shared;
+        let (mut is_welcome, mut ping) = (false, None);
+        let (marks, cursor) = (&mut self.marks, &mut self.cursor);
+        line.next(|frame| {
+            finder.find(frame.data, |mark| marks.push(mark));
+            target.follow(frame, cursor);
+            is_welcome |= target.is_welcome(frame);
+            ping = target.ping(frame).or(ping);
+        })
+        .await?;
+        if !self.marks.is_empty() {
+            self.count();
+        }
+        if let Some(n) = ping {
+            line.say(&Up::Pong { n }).await?;
+        }
+        Ok(is_welcome)
+    }
+
+    fn count(&mut self) {
+        let shared = self.shared;
+        let now = shared.now();
+        let mut tally = self.slot.lock();
+        let mut latencies = shared.latencies.lock(self.number);
+        let mut deliveries = 0;
+        for mark in self.marks.drain(..) {
+            if tally.count(mark.number) {
+                deliveries += 1;
+                latencies.saturating_record(now.saturating_sub(mark.published_at));
+            }
+        }
+        drop(latencies);
+        shared.deliveries.fetch_add(deliveries, Ordering::Relaxed);
+        shared.last_at.fetch_max(now, Ordering::Relaxed);
+        if !self.is_complete && tally.losses(shared.total) == 0 {
+            self.is_complete = true;
+            shared.complete.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Publishing updates by hand or from a script: each is durable before it is sent, and whoever publishes
+//! waits until every edge has it. What an interrupted publisher leaves, the next one delivers.
+//!
+//! | question | file |
+//! |---|---|
+//! | Where are updates kept until they are delivered? | [`spool`] |
+//! | How are lines read, and documents become updates? | [`document`] |
+//! | What has become of which update? | [`progress`] |
+
+pub mod document;
+pub mod progress;
+pub mod spool;
+
+use std::{path::PathBuf, pin::pin, time::Duration};
+
+use headstart_protocol::{keys::Key, report::Status, topic::TopicName};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+
+use self::{
+    document::Document,
+    progress::{Progress, Published},
+    spool::Spool,
+};
+use crate::{
+    clock::now_ms,
+    config::EdgeConfig,
+    deliver::{Delivery, Told},
+    outbox::{Committed, EdgeWays, Entry, Outbox, OutboxError, Way},
+    shutdown::Shutdown,
+};
+
+/// Updates that are kept in one go, at most.
+const COMMIT: usize = 500;
+
+/// Updates that may wait for their delivery; then no more are read, so that an endless input does not
+/// fill the disk while an edge is away.
+const MAX_WAITING: usize = 10_000;
+
+/// How often it is looked whether something has expired.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Why publishing ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The outbox cannot be opened or failed.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+    /// The HTTP client cannot be built.
+    #[error("the HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+    /// It was interrupted, and what an edge does not have yet was not delivered in time.
+    #[error(
+        "{waiting} deliveries are still to be made; they are kept in {path}, and the next `publish` with the same outbox makes them"
+    )]
+    NotDelivered {
+        /// How many deliveries, each of one update to one edge.
+        waiting: u64,
+        /// Where they are.
+        path: PathBuf,
+    },
+}
+
+/// What is published, and where.
+#[derive(Debug)]
+pub struct Plan {
+    /// The edges, each with the key that it knows this origin by.
+    pub edges: Vec<(EdgeConfig, Key)>,
+    /// The origin's outbox; those for publishing lie beside it.
+    pub outbox: PathBuf,
+    /// Who publishes.
+    pub source: String,
+    /// The topic.
+    pub topic: TopicName,
+    /// How long an update is of use to anyone.
+    pub ttl: Duration,
+    /// How long deliveries may still take after an interruption.
+    pub grace: Duration,
+}
+
+/// What happens to whoever publishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    /// An update has come to its end at every edge.
+    Ended(Published),
+    /// A document is no update, and was not kept.
+    Refused {
+        /// Which: its name, such as `line 7`.
+        document: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How many came to what end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Updates that every edge has.
+    pub published: u64,
+    /// Documents and updates that were refused, by some edge or before, or expired.
+    pub refused: u64,
+}
+
+/// Publishes documents until there are no more or `stop` is done, and waits until all are delivered.
+///
+/// # Errors
+/// [`PublishError`]; what was kept until then stays for the next publisher.
+pub async fn publish(
+    plan: &Plan,
+    client: &reqwest::Client,
+    documents: mpsc::Receiver<Document>,
+    stop: impl Future<Output = ()>,
+    tell: impl FnMut(Happening),
+) -> Result<Totals, PublishError> {
+    let ways: Vec<EdgeWays> = plan
+        .edges
+        .iter()
+        .map(|(edge, _)| EdgeWays {
+            name: edge.name(),
+            kv: false,
+        })
+        .collect();
+    let spool = Spool::open(&plan.outbox, &ways).await?;
+    let shutdown = Shutdown::default();
+    let (told, tellings) = mpsc::channel(MAX_WAITING);
+    let own = Delivery::start_updates(&plan.edges, client, &spool.own, Some(&told), &shutdown);
+    drop(told);
+    let earlier: Vec<Delivery> = spool
+        .earlier
+        .iter()
+        .map(|outbox| Delivery::start_updates(&plan.edges, client, outbox, None, &shutdown))
+        .collect();
+    let run = Run {
+        plan,
+        outbox: &spool.own,
+        progress: Progress::new(ways.iter().map(|way| way.name.clone()).collect()),
+        totals: Totals::default(),
+        tell,
+    };
+    let result = run
+        .finish(documents, tellings, stop, async {
+            own.flush(Duration::MAX).await?;
+            for delivery in &earlier {
+                delivery.flush(Duration::MAX).await?;
+            }
+            Ok(())
+        })
+        .await;
+    shutdown.end();
+    own.ended().await;
+    for delivery in &earlier {
+        delivery.ended().await;
+    }
+    match result {
+        Ok((totals, true)) => Ok(totals),
+        Ok((_, false)) => Err(PublishError::NotDelivered {
+            waiting: spool.waiting(&ways).await?,
+            path: spool.path,
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// One run of a publisher.
+struct Run<'a, T> {
+    plan: &'a Plan,
+    outbox: &'a Outbox,
+    progress: Progress,
+    totals: Totals,
+    tell: T,
+}
+
+impl<T: FnMut(Happening)> Run<'_, T> {
+    /// True when everything has been delivered, also what earlier publishers left.
+    async fn finish(
+        mut self,
+        mut documents: mpsc::Receiver<Document>,
+        mut tellings: mpsc::Receiver<Told>,
+        stop: impl Future<Output = ()>,
+        flushed: impl Future<Output = Result<(), OutboxError>>,
+    ) -> Result<(Totals, bool), OutboxError> {
+        let (mut stop, mut flushed) = (pin!(stop), pin!(flushed));
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut deadline = None;
+        let mut reading = true;
+        let mut batch = Vec::new();
+        loop {
+            let room = self.progress.waiting() < MAX_WAITING;
+            let all_told = !reading && self.progress.waiting() == 0;
+            tokio::select! {
+                biased;
+                () = &mut stop, if deadline.is_none() => {
+                    reading = false;
+                    documents.close();
+                    tracing::info!(waiting = self.progress.waiting(), "going: no more is read");
+                    deadline = Some(Instant::now() + self.plan.grace);
+                }
+                Some(told) = tellings.recv() => {
+                    // An earlier publisher may have left the same id for another topic.
+                    if told.topic.as_deref() == Some(self.plan.topic.as_str()) {
+                        let ended = self.progress.told(told);
+                        self.ended(ended);
+                    }
+                }
+                read = documents.recv_many(&mut batch, COMMIT), if reading && room => {
+                    reading = read > 0;
+                    self.keep(batch.drain(..)).await?;
+                }
+                done = &mut flushed, if all_told => return done.map(|()| (self.totals, true)),
+                () = async { if let Some(at) = deadline { sleep_until(at).await } }, if deadline.is_some() => {
+                    return Ok((self.totals, false));
+                }
+                _ = looks.tick() => self.look(&tellings).await?,
+            }
+        }
+    }
+
+    async fn keep(&mut self, documents: impl Iterator<Item = Document>) -> Result<(), OutboxError> {
+        let (mut ids, mut entries) = (Vec::<String>::new(), Vec::new());
+        for document in documents {
+            match document.update(self.plan) {
+                Ok(update) => {
+                    let id = update.event().id.clone();
+                    // Before it is kept: from then on it may be delivered.
+                    self.progress.begin(&id, update.expires_at_ms());
+                    ids.push(id);
+                    entries.push(Entry::from(update));
+                }
+                Err(reason) => {
+                    self.totals.refused += 1;
+                    (self.tell)(Happening::Refused {
+                        document: document.name,
+                        reason,
+                    });
+                }
+            }
+        }
+        for (id, committed) in ids.iter().zip(self.outbox.commit_all(entries).await?) {
+            if committed == Committed::Already {
+                let ended = self.progress.known(id);
+                self.ended(ended);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is in the outbox no more, and of which nothing was told, has expired.
+    async fn look(&mut self, tellings: &mpsc::Receiver<Told>) -> Result<(), OutboxError> {
+        if self.progress.waiting() == 0 {
+            return Ok(());
+        }
+        for (edge, _) in &self.plan.edges {
+            if self.outbox.pending(&edge.name(), Way::Update).await? > 0 {
+                return Ok(());
+            }
+        }
+        // A telling may be on its way from the outbox to here.
+        if tellings.is_empty() && self.progress.is_quiet() {
+            for ended in self.progress.expired(now_ms()) {
+                self.ended(Some(ended));
+            }
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, ended: Option<Published>) {
+        let Some(ended) = ended else { return };
+        if ended.has_status(Status::Rejected) {
+            self.totals.refused += 1;
+        } else {
+            self.totals.published += 1;
+        }
+        (self.tell)(Happening::Ended(ended));
+    }
+}
+
+#[cfg(test)]
+mod tests;
