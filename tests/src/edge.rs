@@ -90,6 +90,25 @@ impl Edge {
         self.start_again().await;
     }
 
+    /// How many objects of a class have stored something.
+    #[must_use]
+    pub fn objects(&self, class: &str) -> usize {
+        let folder = self.folder.path().join("state/v3/do");
+        let classes = fs::read_dir(folder).into_iter().flatten().flatten();
+        let of_class = classes.filter(|entry| entry.file_name().to_string_lossy().ends_with(class));
+        let files = of_class.flat_map(|entry| fs::read_dir(entry.path()).into_iter().flatten());
+        files
+            .flatten()
+            .filter(|file| {
+                let path = file.path();
+                // The platform keeps a file of its own beside theirs.
+                path.extension()
+                    .is_some_and(|extension| extension == "sqlite")
+                    && path.file_stem().is_some_and(|name| name != "metadata")
+            })
+            .count()
+    }
+
     /// Everything it has logged.
     #[must_use]
     pub fn log(&self) -> String {

@@ -6,7 +6,7 @@ use headstart_protocol::keys::Key;
 use toml::{Table, Value};
 
 use crate::{
-    keys::{login_key, origin_key, rotated_key, ticket_key},
+    keys::{login_key, origin_key, rotated_key, ticket_key, token_key},
     wait::PATIENCE,
 };
 
@@ -48,6 +48,7 @@ impl Default for EdgeConfig {
             ("TICKET_KEY", ring(ticket_key())),
             ("ORIGIN_KEYS", ring(origin_key())),
             ("LOGIN_KEYS", ring(login_key())),
+            ("TOKEN_KEYS", ring(token_key())),
         ];
         let patience = PATIENCE.as_secs().to_string();
         let timeouts = ["LEASE_SECONDS", "LOGIN_TIMEOUT_SECONDS"];
@@ -77,6 +78,13 @@ impl EdgeConfig {
         let keys: Vec<_> = keys.iter().map(Key::expose).collect();
         self.secrets.retain(|(known, _)| known != name);
         self.secrets.push((name.to_owned(), keys.join(",")));
+        self
+    }
+
+    /// Without the secret `name`.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.secrets.retain(|(known, _)| known != name);
         self
     }
 

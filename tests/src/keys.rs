@@ -37,6 +37,12 @@ pub fn login_key() -> Key {
     key(3)
 }
 
+/// The key that tokens of private topics are made with.
+#[must_use]
+pub fn token_key() -> Key {
+    key(6)
+}
+
 /// A key that no edge knows.
 #[must_use]
 pub fn foreign_key() -> Key {

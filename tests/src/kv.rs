@@ -1,6 +1,10 @@
 //! What is in an edge's KV, asked through the provider's REST API as `wrangler dev` serves it.
 
-use headstart_protocol::{kv::offer_key, ticket::Ticket};
+use headstart_protocol::{
+    kv::{TopicMetadata, offer_key, topic_key},
+    ticket::Ticket,
+    topic::TopicName,
+};
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -35,7 +39,20 @@ impl Kv {
 
     /// The offer positioned for a ticket, if there is one.
     pub async fn offer(&self, ticket: &Ticket) -> Option<Vec<u8>> {
-        let url = format!("{}/values/{}", self.base, offer_key(ticket.uuid()));
+        self.value(&offer_key(ticket.uuid())).await
+    }
+
+    async fn value(&self, key: &str) -> Option<Vec<u8>> {
+        self.get(&format!("{}/values/{key}", self.base)).await
+    }
+
+    async fn json(&self, url: &str) -> Option<Value> {
+        let body = self.get(url).await?;
+        Some(serde_json::from_slice(&body).expect("the answer is JSON"))
+    }
+
+    /// The body of a successful answer.
+    async fn get(&self, url: &str) -> Option<Vec<u8>> {
         let response = self.http.get(url).send().await.expect("the API answers");
         let found = response.status().is_success();
         let body = response.bytes().await.expect("the answer can be read");
@@ -48,6 +65,18 @@ impl Kv {
             self.offer(ticket).await
         })
         .await
+    }
+
+    /// The latest update positioned for a topic, if there is one: its data, and what stands beside it.
+    pub async fn update(&self, topic: &str) -> Option<(Vec<u8>, TopicMetadata)> {
+        let key = topic_key(&TopicName::parse(topic).expect("a topic's name"));
+        // The API takes a key's slashes only when they are encoded.
+        let key = key.replace('/', "%2F");
+        let keys = format!("{}/keys?prefix={key}", self.base);
+        let listed: Value = self.json(&keys).await?;
+        let metadata = listed["result"][0]["metadata"].clone();
+        let metadata = serde_json::from_value(metadata).ok()?;
+        Some((self.value(&key).await?, metadata))
     }
 
     /// Positions an offer as the origin does, whatever its metadata are.

@@ -9,7 +9,8 @@
 //! | Which edges do tests share, with which keys? | [`shared`], [`keys`] |
 //! | How does a process never outlive its test? | [`process`] |
 //! | How does a test speak to an edge? | [`client`], [`answer`], [`sse`], [`ws`], [`raw`] |
-//! | How does a test play an origin? | [`fake_origin`], [`events`] |
+//! | How does a test play an origin? | [`fake_origin`], [`events`], [`topics`] |
+//! | How does a test follow topics? | [`subscriber`], [`presence`], [`tokens`] |
 //! | How is a connection cut at the right moment? | [`gate`] |
 //! | What is in KV? | [`kv`] |
 //! | Does every answer keep to `openapi.yaml`? | [`openapi`] |
@@ -30,9 +31,13 @@ pub mod keys;
 pub mod kv;
 pub mod openapi;
 pub mod origin;
+pub mod presence;
 pub mod process;
 pub mod raw;
 pub mod shared;
 pub mod sse;
+pub mod subscriber;
+pub mod tokens;
+pub mod topics;
 pub mod wait;
 pub mod ws;

@@ -2,9 +2,10 @@
 
 use std::{
     env,
+    io::Write,
     net::SocketAddr,
     path::PathBuf,
-    process::{Command, ExitStatus, Output},
+    process::{Command, ExitStatus, Output, Stdio},
 };
 
 use headstart_protocol::keys::Key;
@@ -14,7 +15,7 @@ use toml::{Table, Value};
 use crate::{
     client::Client,
     edge::Edge,
-    keys::{login_key, origin_key, ticket_key},
+    keys::{login_key, origin_key, ticket_key, token_key},
     kv::{API_PATH, NAMESPACE},
     process::ProcessGroup,
     wait::until,
@@ -69,6 +70,7 @@ impl OriginConfig {
             secret("HEADSTART_TICKET_KEY", ticket_key()),
             secret("HEADSTART_ORIGIN_KEY", origin_key()),
             secret("HEADSTART_LOGIN_KEY", login_key()),
+            secret("HEADSTART_TOKEN_KEY", token_key()),
             ("HEADSTART_API_TOKEN".to_owned(), "any".to_owned()),
         ];
         Self {
@@ -267,6 +269,34 @@ impl Origin {
         let mut command = self.command();
         command.args(arguments);
         command.output().expect("the binary can be run")
+    }
+
+    /// As [`Origin::run`], with this on its standard input.
+    #[must_use]
+    pub fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut command = self.command();
+        command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary can be run");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        // What it does not read is its own affair.
+        let _ = stdin.write_all(input);
+        drop(stdin);
+        child.wait_with_output().expect("a child can be waited for")
+    }
+
+    /// Runs a command of the binary beside it and does not wait for its end. What it prints is its log.
+    #[must_use]
+    pub fn spawn(&self, name: &str, arguments: &[String]) -> ProcessGroup {
+        let mut command = self.command();
+        command.args(arguments);
+        // Its own folder goes with its own guard.
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir(&folder).expect("the origin's folder can be written");
+        ProcessGroup::start(name, command, &folder)
     }
 
     pub(crate) fn running(&self) -> &ProcessGroup {

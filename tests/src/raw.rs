@@ -7,7 +7,9 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::wait::within;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+
+use crate::wait::{PATIENCE, within};
 
 /// Sends these very bytes and reads until the other side closes or, where it keeps the connection,
 /// until the head of the answer is there. Gives what was read, which may be nothing.
@@ -37,6 +39,48 @@ pub async fn send(address: SocketAddr, bytes: &[u8]) -> String {
         String::from_utf8_lossy(&answer).into_owned()
     })
     .await
+}
+
+/// Sends these very bytes and reads until the other side closes, as they must ask it to.
+pub async fn send_all(address: SocketAddr, bytes: &[u8]) -> String {
+    within("the whole answer to a raw request", async {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        // A server that answers early and closes makes the rest of a write fail.
+        let _ = stream.write_all(bytes).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    })
+    .await
+}
+
+/// Opens a WebSocket by hand, sends these very bytes over it, and says whether the other side ended
+/// the connection over them.
+pub async fn end_of_ws(address: SocketAddr, path: &str, bytes: &[u8]) -> bool {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let handshake = format!(
+        "GET {path} HTTP/1.1\r\nhost: edge\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: {}\r\n\r\n",
+        generate_key()
+    );
+    let opened = stream.write_all(handshake.as_bytes()).await;
+    opened.expect("the handshake is sent");
+    let mut read = Vec::new();
+    within("the handshake's answer", async {
+        while !read.windows(4).any(|window| window == b"\r\n\r\n") {
+            let count = stream.read_buf(&mut read).await;
+            assert!(matches!(count, Ok(1..)), "no answer to a handshake");
+        }
+    })
+    .await;
+    let answer = String::from_utf8_lossy(&read).into_owned();
+    assert_eq!(status(&answer), 101, "{answer}");
+    let _ = stream.write_all(bytes).await;
+    tokio::time::timeout(PATIENCE, async {
+        while let Ok(1..) = stream.read_buf(&mut read).await {}
+    })
+    .await
+    .is_ok()
 }
 
 /// The status of an answer that was read as text; 0 where there was none.

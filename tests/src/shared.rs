@@ -23,8 +23,22 @@ pub const PAGE: &str = "https://shop.example";
 /// How many logins the open edge takes from one client in a minute.
 pub const OPEN_LIMIT: u32 = 5;
 
+/// How many bytes of updates a topic remembers at the shared edge: more than go into one answer.
+pub const HISTORY_BYTES: usize = 8 * 1024 * 1024;
+
+/// How many updates a topic remembers at the forgetful edge.
+pub const FORGETFUL_COUNT: u64 = 10;
+
+/// How many bytes of updates a topic remembers at the forgetful edge.
+pub const FORGETFUL_BYTES: usize = 100_000;
+
+/// For how long a topic remembers an update at the forgetful edge, in seconds: long enough for a busy
+/// machine to ask for one before that.
+pub const FORGETFUL_SECONDS: u64 = 15;
+
 static EDGE: OnceCell<Edge> = OnceCell::const_new();
 static OPEN_EDGE: OnceCell<Edge> = OnceCell::const_new();
+static FORGETFUL_EDGE: OnceCell<Edge> = OnceCell::const_new();
 static SHOP: OnceCell<(Edge, Origin)> = OnceCell::const_new();
 
 /// The edge that most tests use: logins must be signed, and no origin takes them, which it notices
@@ -37,6 +51,8 @@ pub async fn edge() -> Shared {
             .var("CORS_ORIGINS", PAGE)
             .var("LOGIN_DESKS", 2)
             .var("LOGIN_TIMEOUT_SECONDS", 2)
+            .var("HISTORY_BYTES", HISTORY_BYTES)
+            .var("PRESENCE", "on")
     })
     .await
 }
@@ -49,6 +65,18 @@ pub async fn open_edge() -> Shared {
             .var("CORS_ORIGINS", "*")
             .var("STREAM_LIFE_SECONDS", 1)
             .logins_per_minute(OPEN_LIMIT)
+    })
+    .await
+}
+
+/// An edge whose topics remember little, and that does not tell who follows them.
+pub async fn forgetful_edge() -> Shared {
+    Shared::of(&FORGETFUL_EDGE, || {
+        EdgeConfig::default()
+            .var("HISTORY_COUNT", FORGETFUL_COUNT)
+            .var("HISTORY_BYTES", FORGETFUL_BYTES)
+            .var("HISTORY_SECONDS", FORGETFUL_SECONDS)
+            .var("PRESENCE", "off")
     })
     .await
 }

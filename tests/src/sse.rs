@@ -9,7 +9,18 @@ use reqwest::header::HeaderMap;
 
 use crate::{answer, wait::within};
 
-/// One thing that a stream told.
+/// One frame of a stream, as the client library gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The SSE `event:` field.
+    pub name: String,
+    /// The SSE `id:` field; the last one there was, where the frame has none.
+    pub id: String,
+    /// The SSE `data:` field.
+    pub data: String,
+}
+
+/// One thing that a ticket's stream told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {
     /// The SSE `event:` field: `offer` or `failed`.
@@ -43,14 +54,24 @@ impl Sse {
         answer::header(&self.headers, name)
     }
 
+    /// Its next frame; `None` at its end.
+    pub async fn frame(&mut self) -> Option<Frame> {
+        let event = within("the next event of a stream", self.events.next()).await?;
+        Some(Frame {
+            name: event.event,
+            id: event.id,
+            data: event.data,
+        })
+    }
+
     /// What it tells next; `None` at its end.
     pub async fn next(&mut self) -> Option<Told> {
-        let told = within("the next event of a stream", self.events.next()).await?;
+        let frame = self.frame().await?;
         Some(Told {
-            event: Event::from_json(told.data.as_bytes())
-                .unwrap_or_else(|error| panic!("{error}: {told:?}")),
-            name: told.event,
-            id: told.id,
+            event: Event::from_json(frame.data.as_bytes())
+                .unwrap_or_else(|error| panic!("{error}: {frame:?}")),
+            name: frame.name,
+            id: frame.id,
         })
     }
 

@@ -5,7 +5,7 @@ use headstart_protocol::event::Event;
 use reqwest::{Response, Upgraded};
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{Message, handshake::derive_accept_key, protocol::Role},
+    tungstenite::{self, Message, handshake::derive_accept_key, protocol::Role},
 };
 
 use crate::{answer::header, wait::within};
@@ -53,6 +53,15 @@ impl Ws {
         }
     }
 
+    /// The payload of the pong that comes next, before anything else.
+    pub async fn pong(&mut self) -> Vec<u8> {
+        let message = within("the pong of a WebSocket", self.0.next()).await;
+        match message {
+            Some(Ok(Message::Pong(payload))) => payload.to_vec(),
+            other => panic!("waited for a pong and got {other:?}"),
+        }
+    }
+
     /// The event that comes next.
     pub async fn event(&mut self) -> Event {
         match self.hear().await {
@@ -72,7 +81,14 @@ impl Ws {
 
     /// Says something.
     pub async fn say(&mut self, message: impl Into<Message>) {
-        let sent = within("a message to be sent", self.0.send(message.into())).await;
-        sent.expect("the WebSocket is open");
+        self.try_say(message).await.expect("the WebSocket is open");
+    }
+
+    /// Says something, unless the WebSocket is closed already.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub async fn try_say(&mut self, message: impl Into<Message>) -> tungstenite::Result<()> {
+        within("a message to be sent", self.0.send(message.into())).await
     }
 }
