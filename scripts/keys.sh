@@ -24,6 +24,7 @@ key() {
 ticket_key="$(key TICKET_KEY)"
 origin_key="$(key ORIGIN_KEYS)"
 login_key="$(key LOGIN_KEYS)"
+token_key="$(key TOKEN_KEYS)"
 
 umask 077
 mkdir -p "$(dirname "$edge_file")" "$(dirname "$origin_file")"
@@ -34,6 +35,7 @@ if ! [ -e "$edge_file" ]; then
 TICKET_KEY=$ticket_key
 ORIGIN_KEYS=$origin_key
 LOGIN_KEYS=$login_key
+TOKEN_KEYS=$token_key
 # On a laptop anyone may log in as anyone. Never deploy with this.
 LOGIN_AUTH=open
 CORS_ORIGINS=http://localhost:8787,http://127.0.0.1:8787,http://localhost:5173
@@ -46,6 +48,7 @@ cat >"$origin_file" <<EOF
 HEADSTART_TICKET_KEY=$ticket_key
 HEADSTART_ORIGIN_KEY=${origin_key%%,*}
 HEADSTART_LOGIN_KEY=${login_key%%,*}
+HEADSTART_TOKEN_KEY=${token_key%%,*}
 # The local copy of the provider's API takes any token.
 HEADSTART_API_TOKEN=local
 EOF
