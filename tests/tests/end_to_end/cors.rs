@@ -80,7 +80,8 @@ async fn a_preflight_is_answered_for_listed_pages_only() {
             .header("access-control-allow-headers")
             .contains("Prefer")
     );
-    assert_eq!(answer.header("access-control-allow-credentials"), "");
+    // For the cookie with a subscriber's token.
+    assert_eq!(answer.header("access-control-allow-credentials"), "true");
     let answer = preflight(&client, &path, STRANGER).await;
     assert_eq!(allowed(&answer), "");
     assert_eq!(answer.header("access-control-allow-methods"), "");
@@ -96,6 +97,7 @@ async fn a_star_lets_every_page_in() {
         .send()
         .await;
     assert_eq!(allowed(&answer), "*");
+    assert_eq!(answer.header("access-control-allow-credentials"), "");
     assert_eq!(
         allowed(&preflight(&edge.client(), "/login", STRANGER).await),
         "*"
