@@ -2,14 +2,18 @@
 
 use std::net::SocketAddr;
 
+use futures_util::StreamExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, handshake::client::generate_key, protocol::Role},
+};
 
-use crate::wait::{PATIENCE, within};
+use crate::wait::within;
 
 /// Sends these very bytes and reads until the other side closes or, where it keeps the connection,
 /// until the head of the answer is there. Gives what was read, which may be nothing.
@@ -54,9 +58,9 @@ pub async fn send_all(address: SocketAddr, bytes: &[u8]) -> String {
     .await
 }
 
-/// Opens a WebSocket by hand, sends these very bytes over it, and says whether the other side ended
-/// the connection over them.
-pub async fn end_of_ws(address: SocketAddr, path: &str, bytes: &[u8]) -> bool {
+/// Opens a WebSocket by hand, sends these very bytes over it, and waits until the other side closes it
+/// or ends the connection. Gives the code, where there is one.
+pub async fn end_of_ws(address: SocketAddr, path: &str, bytes: &[u8]) -> Option<u16> {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
     let handshake = format!(
         "GET {path} HTTP/1.1\r\nhost: edge\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
@@ -75,12 +79,20 @@ pub async fn end_of_ws(address: SocketAddr, path: &str, bytes: &[u8]) -> bool {
     .await;
     let answer = String::from_utf8_lossy(&read).into_owned();
     assert_eq!(status(&answer), 101, "{answer}");
+    let begins = answer.find("\r\n\r\n").map_or(read.len(), |end| end + 4);
     let _ = stream.write_all(bytes).await;
-    tokio::time::timeout(PATIENCE, async {
-        while let Ok(1..) = stream.read_buf(&mut read).await {}
+    let rest = read.split_off(begins);
+    let mut ws = WebSocketStream::from_partially_read(stream, rest, Role::Client, None).await;
+    within("the end of a WebSocket", async {
+        loop {
+            match ws.next().await {
+                Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
     })
     .await
-    .is_ok()
 }
 
 /// The status of an answer that was read as text; 0 where there was none.

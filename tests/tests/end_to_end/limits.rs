@@ -19,13 +19,19 @@ use reqwest::Method;
 use serde_json::json;
 
 /// The routes and the methods they take.
-const ROUTES: [(&str, &[&str]); 8] = [
+const ROUTES: [(&str, &[&str]); 14] = [
     ("/login", &["POST"]),
     ("/tickets/T", &["GET", "HEAD"]),
     ("/tickets/T/events", &["GET"]),
     ("/tickets/T/ws", &["GET"]),
     ("/events", &["POST"]),
     ("/origin/link", &["GET"]),
+    ("/topics/T", &["GET", "HEAD"]),
+    ("/topics/T/events", &["GET"]),
+    ("/topics/T/ws", &["GET"]),
+    ("/topics/T/subscribers", &["GET"]),
+    ("/topics/T/subscribers/events", &["GET"]),
+    ("/topics/T/acks", &["POST"]),
     ("/ping", &["GET", "HEAD"]),
     ("/healthz", &["GET", "HEAD"]),
 ];

@@ -1,13 +1,69 @@
 //! What opens something never reaches a log.
 
+use headstart_protocol::channel::Up;
 use headstart_tests::{
     edge::Edge,
     edge_config::EdgeConfig,
-    keys::{login_key, origin_key, ticket_key},
+    keys::{foreign_key, login_key, origin_key, ticket_key, token_key},
     kv::Kv,
     origin::{Origin, OriginConfig},
+    subscriber::Transport,
+    tokens::Token,
+    topics::{fresh_private_topic, topic_path},
 };
 use serde_json::json;
+
+#[tokio::test]
+async fn the_edges_log_shows_nothing_that_opens_a_topic_or_acks_in_anothers_name() {
+    let edge = Edge::start(EdgeConfig::default()).await;
+    let (client, topic) = (edge.client(), fresh_private_topic());
+    client
+        .publish_on(&topic, &json!("content-of-a-private-topic"))
+        .await;
+    let token = Token::reading(&[&topic]).publishing(&[&topic]);
+    let expired = token.clone().expiring_in(-5);
+    let foreign = token.clone().under(foreign_key());
+    let mut secrets = vec!["content-of-a-private-topic".to_owned()];
+    for token in [&token, &expired, &foreign] {
+        let cookie = format!("headstart_token={}", token.mint());
+        let call = client
+            .get(&topic_path(&topic))
+            .header("origin", &edge.url());
+        call.header("cookie", &cookie).send().await;
+        for transport in Transport::ALL {
+            let subscription = client.subscription(transport, &[&topic]).latest();
+            let opened = subscription.header("authorization", &token.bearer());
+            if let Ok(mut subscriber) = opened.try_open().await {
+                subscriber.update().await;
+                let secret = subscriber.secret_id().to_owned();
+                client.ack(&topic, &secret, 1).await;
+                if transport == Transport::Ws {
+                    subscriber.ws().say("no message at all").await;
+                    subscriber.until_end().await;
+                }
+                secrets.push(secret);
+            }
+        }
+        let mut ws = client
+            .get(&format!("{}/ws", topic_path(&topic)))
+            .open_ws()
+            .await
+            .unwrap();
+        let auth = Up::Auth {
+            token: token.mint().into(),
+        };
+        // Twice: the second one is out of place, or comes too late.
+        let _ = ws.try_say(auth.to_json()).await;
+        let _ = ws.try_say(auth.to_json()).await;
+        secrets.push(token.mint());
+    }
+    assert_eq!(secrets.len(), 1 + 2 + 3);
+    secrets.extend([token_key(), origin_key()].map(|key| key.expose()));
+    let log = edge.log();
+    for secret in secrets {
+        assert!(!log.contains(&secret), "{log}");
+    }
+}
 
 #[tokio::test]
 async fn neither_log_shows_a_key_or_what_opens_a_ticket() {

@@ -427,3 +427,140 @@ async fn a_topics_path_takes_no_update() {
     let _ = answer.expect_problem(405);
     let _ = client.latest(&topic).await.expect_problem(404);
 }
+
+/// Texts that would begin a frame of their own, if they got into one as they are.
+const FORGERIES: [&str; 6] = [
+    "x\n\nevent: gap\nid: 9\ndata: {}\n\n",
+    "x\r\revent: update\rdata: forged\r\r",
+    "x\r\n\r\nid: 9\r\nretry: 1\r\n\r\n",
+    "x\u{85}\u{85}event: gap\u{85}data: {}\u{85}\u{85}",
+    "x\0\0event: gap\0data: {}",
+    "\u{feff}data: forged\n\n",
+];
+
+#[tokio::test]
+async fn no_attribute_can_forge_a_frame() {
+    let edge = edge().await;
+    let (client, topic) = (edge.client(), fresh_topic());
+    let mut stream = client.subscribe(Transport::Sse, &topic).await;
+    for forgery in FORGERIES {
+        let hostile = |change: fn(&mut Event, String)| {
+            let mut event = update(&topic, &json!(1));
+            change(&mut event, forgery.to_owned());
+            event
+        };
+        let events = [
+            hostile(|event, text| event.id = text),
+            hostile(|event, text| event.source = text),
+            hostile(|event, text| event.kind = text),
+            hostile(|event, text| event.subject = Some(text)),
+            hostile(|event, text| event.subject.as_mut().unwrap().push_str(&text)),
+            hostile(|event, text| event.time = Some(text)),
+            hostile(|event, text| event.datacontenttype = Some(format!("text/plain; a={text}"))),
+            hostile(|event, text| event.dataref = Some(text)),
+            hostile(|event, text| drop(event.extensions.insert("region".to_owned(), text))),
+            hostile(|event, text| drop(event.extensions.insert("sequence".to_owned(), text))),
+            hostile(|event, text| drop(event.extensions.insert("receivedat".to_owned(), text))),
+            hostile(|event, text| drop(event.extensions.insert(text, "1".to_owned()))),
+        ];
+        // Each by itself, and all in a batch.
+        for event in &events {
+            let answer = client.publish_call(event).send().await;
+            match answer.status {
+                400 => drop(answer.expect_problem(400)),
+                _ => assert_eq!(statuses(&answer), [Status::Rejected], "{event:?}"),
+            }
+        }
+        let answer = client.publish_batch(&batch(&events)).await;
+        assert_eq!(statuses(&answer), vec![Status::Rejected; events.len()]);
+    }
+    let sent = client
+        .publish_on(&topic, &json!("the first that is told"))
+        .await;
+    assert_eq!(stream.update().await.id, sent.id);
+    assert_eq!(client.since(&topic, 0).await.latest, 1);
+}
+
+#[tokio::test]
+async fn no_header_of_binary_mode_can_forge_a_frame() {
+    let edge = edge().await;
+    let (client, topic) = (edge.client(), fresh_topic());
+    let good = client
+        .post("/events", "application/json", "1")
+        .header("ce-specversion", "1.0")
+        .header("ce-type", "dev.headstart.update")
+        .header("ce-source", SOURCE)
+        .header("ce-id", "1")
+        .header("ce-subject", &topic);
+    for name in [
+        "ce-id",
+        "ce-source",
+        "ce-type",
+        "ce-subject",
+        "ce-time",
+        "ce-region",
+    ] {
+        for text in [
+            "a%0Aid: 9",
+            "a%0D%0A%0D%0Adata: x",
+            "a%C2%85b",
+            "a%00b",
+            "a%0D",
+        ] {
+            let answer = good
+                .clone()
+                .header(name, text)
+                .signed(&origin_key())
+                .send()
+                .await;
+            let _ = answer.expect_problem(400);
+        }
+    }
+    let _ = client.latest(&topic).await.expect_problem(404);
+}
+
+#[tokio::test]
+async fn no_data_can_forge_a_frame() {
+    let edge = edge().await;
+    let (client, topic) = (edge.client(), fresh_topic());
+    let mut subscribers = Vec::new();
+    for transport in Transport::ALL {
+        subscribers.push(client.subscribe(transport, &topic).await);
+    }
+    let mut events = Vec::new();
+    for forgery in FORGERIES {
+        let text = update(&topic, &json!(forgery));
+        let key = update(&topic, &json!({ forgery: { forgery: [forgery] } }));
+        let mut plain = update(&topic, &json!(1));
+        plain.datacontenttype = Some("text/plain".to_owned());
+        plain.data = Some(Data::from_content("text/plain", forgery.into()));
+        let mut binary = plain.clone();
+        binary.datacontenttype = Some("application/octet-stream".to_owned());
+        binary.data = Some(Data::Binary(forgery.into()));
+        let mut id = update(&topic, &json!(1));
+        // What is no control character is allowed in an attribute.
+        id.id = format!("{}: id: 9, event: gap \u{2028}\u{2029} caf\u{e9}", id.id);
+        for (n, mut event) in [text, key, plain, binary, id].into_iter().enumerate() {
+            event.id = format!("{} {n}", event.id);
+            events.push(event);
+        }
+    }
+    // White space between the tokens of JSON may hold the ends of lines, as they are.
+    let mut spread = update(&topic, &json!(1));
+    let json = "[\n\n1,\r\n\r\n2,\r\r3\n]";
+    spread.data = Some(Data::from_content("application/json", json.into()));
+    events.push(spread);
+    for event in &events {
+        client.settle(event).await;
+    }
+    for subscriber in &mut subscribers {
+        // The subscriber itself sees to it that each is one frame with its own number.
+        for (event, got) in events.iter().zip(subscriber.updates(events.len()).await) {
+            assert_eq!(got.id, event.id);
+            match event.json_data::<serde_json::Value>() {
+                Some(value) => assert_eq!(got.json_data(), Some(value)),
+                None => assert_eq!(got.data, event.data),
+            }
+        }
+    }
+}

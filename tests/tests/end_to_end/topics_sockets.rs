@@ -12,10 +12,14 @@ use headstart_tests::{
     client::Client,
     edge::Edge,
     edge_config::EdgeConfig,
+    raw,
     shared::edge,
     subscriber::{News, Subscriber, Transport, hear},
     tokens::Token,
-    topics::{fresh_private_topic, fresh_topic, ids, sequence, sequences, update, update_of_size},
+    topics::{
+        fresh_private_topic, fresh_topic, ids, sequence, sequences, topic_path, update,
+        update_of_size,
+    },
     ws::{Heard, Ws},
 };
 use serde_json::json;
@@ -344,4 +348,66 @@ async fn a_stream_that_is_not_read_is_dropped_and_comes_back_without_loss() {
     for other in &mut others {
         assert_eq!(other.update().await.id, sent.last().unwrap().id);
     }
+}
+
+#[tokio::test]
+async fn a_message_that_grows_over_the_limit_by_fragments_ends_the_connection_with_1009() {
+    let edge = edge().await;
+    let (client, topic) = (edge.client(), fresh_topic());
+    for bytes in [MAX_SUBSCRIBER_MESSAGE_BYTES + 1, 2 * 1024 * 1024] {
+        let mut ws = welcomed(&client, &topic).await;
+        let text = here_of_size(bytes);
+        let fragments: Vec<_> = text.as_bytes().chunks(10_000).collect();
+        let last = fragments.len() - 1;
+        for (n, bytes) in fragments.into_iter().enumerate() {
+            ws.say(fragment(bytes, n == 0, n == last)).await;
+        }
+        assert_eq!(ws.hear().await, Heard::Closed(1009), "{bytes}");
+    }
+}
+
+#[tokio::test]
+async fn frames_that_break_the_protocol_end_their_connection_and_no_other() {
+    let edge = edge().await;
+    let (client, topic) = (edge.client(), fresh_topic());
+    let mut other = client.subscribe(Transport::Ws, &topic).await;
+    let path = format!("{}/ws", topic_path(&topic));
+    // A mask of zeros changes nothing.
+    let masked = |head: &[u8], payload: &[u8]| [head, &[0; 4], payload].concat();
+    let within = [masked(b"\x01\x82", b"pi"), masked(b"\x81\x84", b"ping")];
+    for (what, bytes) in [
+        ("a reserved opcode", masked(b"\x83\x84", b"ping")),
+        ("a reserved control opcode", masked(b"\x8b\x80", b"")),
+        ("reserved bits", masked(b"\xf1\x84", b"ping")),
+        ("a continuation of nothing", masked(b"\x80\x84", b"ping")),
+        ("a message within a message", within.concat()),
+        ("a ping in fragments", masked(b"\x09\x82", b"pi")),
+        ("a long ping", masked(b"\x89\xfe\x00\x80", &[b'x'; 128])),
+        (
+            "a length that cannot be",
+            masked(b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff", b""),
+        ),
+        ("half a close code", masked(b"\x88\x81", b"\x03")),
+    ] {
+        let code = raw::end_of_ws(edge.address(), &path, &bytes).await;
+        let expected = matches!(code, None | Some(1000 | 1002 | 1009));
+        assert!(expected, "{what}: {code:?}");
+    }
+    let sent = client.publish_on(&topic, &json!(1)).await;
+    assert_eq!(other.update().await.id, sent.id);
+}
+
+#[tokio::test]
+async fn whoever_says_goodbye_leaves_the_list() {
+    let edge = edge().await;
+    let (client, topic) = (edge.client(), fresh_topic());
+    let _stays = client.subscribe(Transport::Ws, &topic).await;
+    let mut goes = client.subscribe(Transport::Ws, &topic).await;
+    assert_eq!(client.subscribers(&topic).await.count, 2);
+    goes.ws().say(Message::Close(None)).await;
+    client
+        .await_subscribers(&topic, "one to be gone", |list| {
+            (list.len() == 1).then_some(())
+        })
+        .await;
 }
