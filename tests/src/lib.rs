@@ -10,7 +10,8 @@
 //! | How does a process never outlive its test? | [`process`] |
 //! | How does a test speak to an edge? | [`client`], [`answer`], [`sse`], [`ws`], [`raw`] |
 //! | How does a test play an origin? | [`fake_origin`], [`events`], [`topics`] |
-//! | How does a test follow topics? | [`subscriber`], [`presence`], [`tokens`] |
+//! | How does a test follow topics? | [`subscriber`], [`relays`], [`presence`] |
+//! | What must stay secret, and from whom? | [`private`], [`tokens`] |
 //! | How is a connection cut at the right moment? | [`gate`] |
 //! | What is in KV? | [`kv`] |
 //! | Does every answer keep to `openapi.yaml`? | [`openapi`] |
@@ -32,8 +33,10 @@ pub mod kv;
 pub mod openapi;
 pub mod origin;
 pub mod presence;
+pub mod private;
 pub mod process;
 pub mod raw;
+pub mod relays;
 pub mod shared;
 pub mod sse;
 pub mod subscriber;

@@ -36,9 +36,20 @@ pub const FORGETFUL_BYTES: usize = 100_000;
 /// machine to ask for one before that.
 pub const FORGETFUL_SECONDS: u64 = 15;
 
+/// How many subscribers of a topic are at its root at the relaying edge, before newcomers are sent to
+/// relays.
+pub const RELAY_THRESHOLD: usize = 2;
+
+/// How many subscribers a relay takes at the relaying edge.
+pub const RELAY_CAPACITY: usize = 5;
+
+/// How many updates a topic remembers at the relaying edge: more than a relay, which has 256.
+pub const RELAYED_HISTORY: u64 = 600;
+
 static EDGE: OnceCell<Edge> = OnceCell::const_new();
 static OPEN_EDGE: OnceCell<Edge> = OnceCell::const_new();
 static FORGETFUL_EDGE: OnceCell<Edge> = OnceCell::const_new();
+static RELAYING_EDGE: OnceCell<Edge> = OnceCell::const_new();
 static SHOP: OnceCell<(Edge, Origin)> = OnceCell::const_new();
 
 /// The edge that most tests use: logins must be signed, and no origin takes them, which it notices
@@ -79,6 +90,26 @@ pub async fn forgetful_edge() -> Shared {
             .var("PRESENCE", "off")
     })
     .await
+}
+
+/// An edge whose topics go to relays when they have a few subscribers.
+pub async fn relaying_edge() -> Shared {
+    Shared::of(&RELAYING_EDGE, || {
+        relaying()
+            .var("HISTORY_COUNT", RELAYED_HISTORY)
+            .var("HISTORY_BYTES", HISTORY_BYTES)
+            .var("CORS_ORIGINS", PAGE)
+    })
+    .await
+}
+
+/// The settings of an edge whose topics go to relays when they have a few subscribers.
+#[must_use]
+pub fn relaying() -> EdgeConfig {
+    EdgeConfig::default()
+        .var("RELAY_THRESHOLD", RELAY_THRESHOLD)
+        .var("RELAY_CAPACITY", RELAY_CAPACITY)
+        .var("PRESENCE", "on")
 }
 
 /// An edge with an origin that knows customers, and listens itself too.

@@ -1,10 +1,7 @@
 //! A subscriber of topics, the same over either transport: it follows, answers pings, notes its
 //! cursor, and comes back with it.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    fmt::Display,
-};
+use std::{collections::VecDeque, fmt::Display};
 
 use headstart_protocol::{
     channel::{Down, Gap, PONG_TEXT, Up, Welcome},
@@ -21,6 +18,7 @@ use crate::{
     client::{Call, Client},
     sse::{Frame, Sse},
     topics::{sequence, topic_path},
+    wait::{LONG, until, within_time},
     ws::{Heard, Ws},
 };
 
@@ -61,6 +59,7 @@ pub struct Subscription {
     client: Client,
     transport: Transport,
     topics: Vec<String>,
+    by_query: bool,
     query: Vec<(&'static str, String)>,
     headers: Vec<(&'static str, String)>,
 }
@@ -73,6 +72,7 @@ impl Client {
             client: self.clone(),
             transport,
             topics: topics.iter().map(|&topic| topic.to_owned()).collect(),
+            by_query: topics.len() != 1,
             query: Vec::new(),
             headers: Vec::new(),
         }
@@ -85,6 +85,13 @@ impl Client {
 }
 
 impl Subscription {
+    /// By the route for several topics, even where it is one.
+    #[must_use]
+    pub fn by_query(mut self) -> Self {
+        self.by_query = true;
+        self
+    }
+
     /// That begins after `cursor`.
     #[must_use]
     pub fn after(mut self, cursor: impl Display) -> Self {
@@ -110,16 +117,18 @@ impl Subscription {
     #[must_use]
     pub fn path(&self) -> String {
         let mut query = self.query.clone();
-        let path = if let [topic] = self.topics.as_slice() {
-            let way = match self.transport {
-                Transport::Sse => "events",
-                Transport::Ws => "ws",
-            };
-            format!("{}/{way}", topic_path(topic))
-        } else {
-            let topics = self.topics.iter();
-            query.extend(topics.map(|topic| ("topic", topic.clone())));
-            "/topics".to_owned()
+        let path = match self.topics.as_slice() {
+            [topic] if !self.by_query => {
+                let way = match self.transport {
+                    Transport::Sse => "events",
+                    Transport::Ws => "ws",
+                };
+                format!("{}/{way}", topic_path(topic))
+            }
+            several => {
+                query.extend(several.iter().map(|topic| ("topic", topic.clone())));
+                "/topics".to_owned()
+            }
         };
         let pairs: Vec<_> = query
             .iter()
@@ -175,6 +184,24 @@ impl Subscription {
             .await
             .unwrap_or_else(|answer| panic!("not subscribed: {answer:?}"))
     }
+
+    /// As [`Subscription::open`], again and again until the edge, which may be away, lets it in.
+    pub async fn open_surely(&self) -> Subscriber {
+        until("a subscriber to be let in", async || {
+            // An edge that is not there refuses the connection, which is no answer.
+            let there = self.is_reachable().await;
+            if there {
+                self.try_open().await.ok()
+            } else {
+                None
+            }
+        })
+        .await
+    }
+
+    fn begins_with_latest(&self) -> bool {
+        self.query.iter().any(|(name, _)| *name == "latest")
+    }
 }
 
 /// An open stream or WebSocket.
@@ -201,7 +228,8 @@ pub struct Subscriber {
     subscription: Subscription,
     connection: Connection,
     welcome: Welcome,
-    cursors: BTreeMap<TopicName, u64>,
+    /// For each topic, in the order asked, the sequence of the last update that it has.
+    cursors: Vec<(TopicName, u64)>,
     news: VecDeque<News>,
     messages: usize,
 }
@@ -224,7 +252,7 @@ impl Subscriber {
             subscription,
             connection,
             welcome,
-            cursors: BTreeMap::new(),
+            cursors: Vec::new(),
             news: VecDeque::new(),
             messages: 0,
         };
@@ -232,9 +260,20 @@ impl Subscriber {
         subscriber
     }
 
-    /// Where it begins: where the stream says, else where it asked to, else at each topic's head.
-    fn beginning(&self, id: &str) -> BTreeMap<TopicName, u64> {
-        let topics: Vec<_> = self.welcome.topics.keys().cloned().collect();
+    /// Where it begins: where the stream says, else where it asked to, else at each topic's head, or
+    /// before it where it wants the latest first.
+    fn beginning(&self, id: &str) -> Vec<(TopicName, u64)> {
+        let mut topics: Vec<TopicName> = Vec::new();
+        for topic in self.subscription.topics.iter().map(|topic| name(topic)) {
+            if !topics.contains(&topic) {
+                topics.push(topic);
+            }
+        }
+        let welcomed: Vec<_> = self.welcome.topics.keys().collect();
+        assert!(
+            topics.len() == welcomed.len() && welcomed.iter().all(|topic| topics.contains(topic)),
+            "welcomed on {welcomed:?}"
+        );
         let mut asked = self.subscription.query.iter();
         let asked = asked.rfind(|(name, _)| *name == "last_event_id");
         let cursor = if id.is_empty() {
@@ -247,10 +286,13 @@ impl Subscriber {
         } else {
             Cursors::parse(cursor, &topics).unwrap_or_else(|error| panic!("{error}: {cursor}"))
         };
-        let heads = self.welcome.topics.iter();
-        heads
-            .map(|(topic, head)| (topic.clone(), cursors.get(topic).unwrap_or(*head)))
-            .collect()
+        let before = u64::from(self.subscription.begins_with_latest());
+        let begins = |topic: TopicName| {
+            let head = self.welcome.topics[&topic];
+            let at = cursors.get(&topic).unwrap_or(head.saturating_sub(before));
+            (topic, at)
+        };
+        topics.into_iter().map(begins).collect()
     }
 
     /// How it is connected.
@@ -265,6 +307,19 @@ impl Subscriber {
         self.welcome.subscriber.as_str()
     }
 
+    /// Which object holds its connection, by its secret id: `root`, or the beginning of a relay's name,
+    /// such as `enam:0`.
+    #[must_use]
+    pub fn object(&self) -> &str {
+        let (object, random) = self
+            .secret_id()
+            .split_once('.')
+            .expect("a secret id names an object");
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        assert!(random.len() == 32 && random.bytes().all(hex), "{object}");
+        object
+    }
+
     /// The number of a topic's latest update when it was welcomed.
     #[must_use]
     pub fn head(&self, topic: &str) -> u64 {
@@ -274,7 +329,11 @@ impl Subscriber {
     /// The cursor that it would come back with.
     #[must_use]
     pub fn cursor(&self) -> String {
-        let at: Vec<_> = self.cursors.iter().map(|(topic, n)| (topic, *n)).collect();
+        let at: Vec<_> = self
+            .cursors
+            .iter()
+            .map(|(topic, at)| (topic, *at))
+            .collect();
         Cursors::encode(&at)
     }
 
@@ -332,10 +391,10 @@ impl Subscriber {
             News::Gap(gap) => (gap.topic.clone(), gap.first.saturating_sub(1)),
             News::Published(_) | News::Problem(_) | News::Ended | News::Closed(_) => return,
         };
-        let cursor = self.cursors.get_mut(&topic);
-        let cursor = cursor.unwrap_or_else(|| panic!("not asked for: {news:?}"));
+        let mut cursors = self.cursors.iter_mut();
+        let cursor = cursors.find(|(asked, _)| *asked == topic);
+        let (_, cursor) = cursor.unwrap_or_else(|| panic!("not asked for: {news:?}"));
         match news {
-            News::Update(_) if self.subscription.begins_with_latest() && next == *cursor => {}
             News::Update(_) => assert_eq!(next, *cursor + 1, "{news:?}"),
             News::Gap(gap) => assert_eq!(gap.after, *cursor, "{news:?}"),
             _ => {}
@@ -409,17 +468,31 @@ impl Subscriber {
         subscription.after(self.cursor())
     }
 
-    /// Drops the connection and comes back with its cursor.
+    /// Follows each of these topics up to the update that it ends with, comes back whenever it is cut
+    /// off, and gives all it got. Nothing is missing in it and nothing comes twice, or this fails.
+    pub async fn follow_to(mut self, ends: &[(&str, u64)]) -> Vec<Event> {
+        let ends: Vec<_> = ends.iter().map(|(topic, at)| (name(topic), *at)).collect();
+        let mut got = Vec::new();
+        within_time(LONG, "all updates", async {
+            while !ends.iter().all(|end| self.cursors.contains(end)) {
+                match self.next().await {
+                    News::Update(event) => got.push(event),
+                    News::Ended | News::Closed(_) => {
+                        self = self.resumption().open_surely().await;
+                    }
+                    other => panic!("waited for updates and got {other:?}"),
+                }
+            }
+        })
+        .await;
+        got
+    }
+
+    /// Drops the connection and comes back with its cursor, as soon as there is room.
     pub async fn resume(self) -> Self {
         let subscription = self.resumption();
         drop(self.connection);
-        subscription.open().await
-    }
-}
-
-impl Subscription {
-    fn begins_with_latest(&self) -> bool {
-        self.query.iter().any(|(name, _)| *name == "latest")
+        subscription.open_in_a_crowd().await
     }
 }
 

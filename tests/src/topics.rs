@@ -15,6 +15,7 @@ use crate::{
     answer::Answer,
     client::Client,
     events::{SOURCE, batch, statuses},
+    wait::until,
 };
 
 /// The name of a topic that no other test has.
@@ -120,6 +121,20 @@ impl Client {
         let event = update(topic, data);
         self.settle(&event).await;
         event
+    }
+
+    /// Publishes an update until it is taken, as an origin does that does not always hear the answer.
+    pub async fn publish_surely(&self, event: &Event) {
+        until("an update to be taken", async || {
+            let answer = self.publish_call(event).try_send().await.ok()?;
+            let answer = (answer.status == 200).then_some(answer)?;
+            match statuses(&answer)[0] {
+                Status::Accepted | Status::Duplicate => Some(()),
+                Status::Retry => None,
+                other => panic!("{other:?}: {answer:?}"),
+            }
+        })
+        .await;
     }
 
     /// The latest update of a topic.

@@ -9,6 +9,9 @@ use std::{
 /// because the machine is shared and noisy.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
+/// The same for whatever has much to do.
+pub const LONG: Duration = Duration::from_mins(2);
+
 /// How often a condition is looked at that cannot call back.
 const POLL: Duration = Duration::from_millis(50);
 

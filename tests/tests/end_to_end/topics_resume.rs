@@ -6,25 +6,21 @@ use std::{collections::BTreeMap, time::Duration};
 use futures_util::future::join_all;
 use headstart_protocol::{channel::Gap, event::Event, report::Status};
 use headstart_tests::{
-    client::Client,
     edge::Edge,
     edge_config::EdgeConfig,
     kv::Kv,
     shared::{FORGETFUL_BYTES, FORGETFUL_COUNT, edge, forgetful_edge, open_edge},
-    subscriber::{News, Subscriber, Subscription, Transport, name},
+    subscriber::{News, Transport, name},
     topics::{
         Since, event_of, fresh_topic, ids, sequence, sequences, topic_path, update, update_of_size,
         updates,
     },
-    wait::{until, within_time},
+    wait::{LONG, until, within_time},
 };
 use serde_json::json;
 
 /// An object that has nothing but hibernating WebSockets is put to sleep after 10 s.
-const UNTIL_ASLEEP: Duration = Duration::from_secs(15);
-
-/// How long a subscriber with work to do may take over it.
-const LONG: Duration = Duration::from_mins(2);
+pub(super) const UNTIL_ASLEEP: Duration = Duration::from_secs(15);
 
 /// The gap that a subscriber is told who has got `after` where `first` is the first that is left.
 fn gap(topic: &str, after: u64, first: u64) -> Gap {
@@ -33,54 +29,6 @@ fn gap(topic: &str, after: u64, first: u64) -> Gap {
         after,
         first,
     }
-}
-
-/// Publishes an update until it is taken, as an origin does that does not always hear the answer.
-async fn publish_surely(client: &Client, event: &Event) {
-    until("an update to be taken", async || {
-        let answer = client.publish_call(event).try_send().await.ok()?;
-        let answer = (answer.status == 200).then_some(answer)?;
-        let status = headstart_tests::events::statuses(&answer)[0];
-        match status {
-            Status::Accepted | Status::Duplicate => Some(()),
-            Status::Retry => None,
-            other => panic!("{other:?}: {answer:?}"),
-        }
-    })
-    .await;
-}
-
-/// Opens a subscription until the edge, which may be away, lets it.
-async fn open_surely(subscription: &Subscription) -> Subscriber {
-    until("a subscriber to be let in", async || {
-        // An edge that is not there refuses the connection, which is no answer.
-        let there = subscription.is_reachable().await;
-        if there {
-            subscription.try_open().await.ok()
-        } else {
-            None
-        }
-    })
-    .await
-}
-
-/// Follows a topic up to the update `last`, comes back whenever it is cut off, and gives all it got.
-/// The subscriber itself sees to it that nothing is missing and nothing comes twice.
-async fn follow_to(mut subscriber: Subscriber, last: u64) -> Vec<Event> {
-    let mut got = Vec::new();
-    within_time(LONG, "all updates", async {
-        while got.last().map(sequence) != Some(last) {
-            match subscriber.next().await {
-                News::Update(event) => got.push(event),
-                News::Ended | News::Closed(_) => {
-                    subscriber = open_surely(&subscriber.resumption()).await;
-                }
-                other => panic!("waited for updates and got {other:?}"),
-            }
-        }
-    })
-    .await;
-    got
 }
 
 #[tokio::test]
@@ -247,12 +195,11 @@ async fn a_cursor_ahead_of_the_topic_is_told_as_a_gap() {
     );
 }
 
-#[tokio::test]
-async fn the_end_of_a_streams_life_loses_nothing() {
-    let edge = open_edge().await;
+/// Fails unless so many subscribers get each update once at an edge whose streams live for a second.
+pub(super) async fn lose_nothing_to_short_lives(edge: &Edge, subscribers: usize) {
     let (client, topic) = (edge.client(), fresh_topic());
     let mut readers = Vec::new();
-    for transport in Transport::ALL {
+    for transport in Transport::ALL.into_iter().cycle().take(subscribers) {
         readers.push(
             client
                 .subscription(transport, &[&topic])
@@ -294,10 +241,16 @@ async fn the_end_of_a_streams_life_loses_nothing() {
 }
 
 #[tokio::test]
-async fn four_publishers_at_once_and_subscribers_that_come_and_go_lose_and_double_nothing() {
+async fn the_end_of_a_streams_life_loses_nothing() {
+    let edge = open_edge().await;
+    lose_nothing_to_short_lives(&edge, 2).await;
+}
+
+/// Fails unless everyone gets the same in the same order, while four publish at once and subscribers
+/// come and go.
+pub(super) async fn all_get_the_same(edge: &Edge) {
     const EACH: u64 = 60;
     const ALL: u64 = 4 * EACH;
-    let edge = edge().await;
     let (client, topic) = (edge.client(), fresh_topic());
     let publish = join_all((0..4u64).map(|publisher| {
         let (client, topic) = (client.clone(), topic.clone());
@@ -323,7 +276,7 @@ async fn four_publishers_at_once_and_subscribers_that_come_and_go_lose_and_doubl
         async move {
             let transport = Transport::ALL[usize::from(n.is_multiple_of(2))];
             let subscription = client.subscription(transport, &[&topic]).after(0);
-            let mut subscriber = subscription.open().await;
+            let mut subscriber = subscription.open_in_a_crowd().await;
             let mut got = Vec::new();
             // Each leaves after another number of updates, most of them many times.
             let stay = usize::try_from(3 + 7 * n).unwrap();
@@ -360,6 +313,12 @@ async fn four_publishers_at_once_and_subscribers_that_come_and_go_lose_and_doubl
 }
 
 #[tokio::test]
+async fn four_publishers_at_once_and_subscribers_that_come_and_go_lose_and_double_nothing() {
+    let edge = edge().await;
+    all_get_the_same(&edge).await;
+}
+
+#[tokio::test]
 async fn a_websocket_outlives_the_sleep_of_its_topic() {
     let edge = edge().await;
     let (client, topic) = (edge.client(), fresh_topic());
@@ -375,24 +334,25 @@ async fn a_websocket_outlives_the_sleep_of_its_topic() {
 }
 
 /// What an edge that is killed and started again keeps: the numbers, what was taken before, history,
-/// the latest value, and, with subscribers that come back, every update exactly once.
-async fn survives_its_death(config: EdgeConfig) -> Edge {
+/// the latest value, and, with so many subscribers that come back, every update exactly once.
+pub(super) async fn survives_its_death(config: EdgeConfig, subscribers: usize) -> Edge {
     const ALL: u64 = 120;
     let mut edge = Edge::start(config).await;
     let (client, topic) = (edge.client(), fresh_topic());
     let sent = updates(&topic, ALL);
-    let mut subscribers = Vec::new();
-    for transport in Transport::ALL.into_iter().cycle().take(4) {
-        subscribers.push(client.subscribe(transport, &topic).await);
+    let mut followers = Vec::new();
+    for transport in Transport::ALL.into_iter().cycle().take(subscribers) {
+        followers.push(client.subscribe(transport, &topic).await);
     }
+    let ends = [(topic.as_str(), ALL)];
     let follow = join_all(
-        subscribers
+        followers
             .into_iter()
-            .map(|subscriber| follow_to(subscriber, ALL)),
+            .map(|subscriber| subscriber.follow_to(&ends)),
     );
     let publish = async {
         for event in &sent {
-            publish_surely(&client, event).await;
+            client.publish_surely(event).await;
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -432,5 +392,5 @@ async fn survives_its_death(config: EdgeConfig) -> Edge {
 
 #[tokio::test]
 async fn the_death_of_an_edge_loses_and_doubles_nothing() {
-    survives_its_death(EdgeConfig::default()).await;
+    survives_its_death(EdgeConfig::default(), 4).await;
 }
