@@ -213,15 +213,21 @@ impl Call<'_> {
     /// # Errors
     /// The edge's answer, where it is no stream.
     pub async fn open_sse(self) -> Result<Sse, Answer> {
-        let response = within("the stream's headers", self.response())
+        within("the stream's headers", self.try_open_sse())
             .await
-            .unwrap_or_else(|error| panic!("no stream: {error:?}"));
+            .unwrap_or_else(|error| panic!("no stream: {error:?}"))
+    }
+
+    /// As [`Call::open_sse`], unless the edge cannot be reached.
+    ///
+    /// # Errors
+    /// Those of the connection; within them, the edge's answer.
+    pub async fn try_open_sse(self) -> reqwest::Result<Result<Sse, Answer>> {
+        let response = self.response().await?;
         if header(response.headers(), "content-type").starts_with("text/event-stream") {
-            return Ok(Sse::new(response));
+            return Ok(Ok(Sse::new(response)));
         }
-        Err(Answer::read(response)
-            .await
-            .expect("the answer can be read"))
+        Ok(Err(Answer::read(response).await?))
     }
 
     /// Sends it as the handshake of a WebSocket.
@@ -229,21 +235,27 @@ impl Call<'_> {
     /// # Errors
     /// The edge's answer, where it is no WebSocket.
     pub async fn open_ws(self) -> Result<Ws, Answer> {
+        within("the WebSocket's handshake", self.try_open_ws())
+            .await
+            .unwrap_or_else(|error| panic!("no WebSocket: {error:?}"))
+    }
+
+    /// As [`Call::open_ws`], unless the edge cannot be reached.
+    ///
+    /// # Errors
+    /// Those of the connection; within them, the edge's answer.
+    pub async fn try_open_ws(self) -> reqwest::Result<Result<Ws, Answer>> {
         let key = generate_key();
         let call = self
             .header("connection", "upgrade")
             .header("upgrade", "websocket")
             .header("sec-websocket-version", "13")
             .header("sec-websocket-key", &key);
-        let response = within("the WebSocket's handshake", call.response())
-            .await
-            .unwrap_or_else(|error| panic!("no WebSocket: {error:?}"));
+        let response = call.response().await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Ws::open(response, &key).await);
+            return Ok(Ok(Ws::open(response, &key).await?));
         }
-        Err(Answer::read(response)
-            .await
-            .expect("the answer can be read"))
+        Ok(Err(Answer::read(response).await?))
     }
 
     async fn response(self) -> reqwest::Result<reqwest::Response> {

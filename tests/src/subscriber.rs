@@ -18,7 +18,7 @@ use crate::{
     client::{Call, Client},
     sse::{Frame, Sse},
     topics::{sequence, topic_path},
-    wait::{LONG, until, within_time},
+    wait::{LONG, until, within, within_time},
     ws::{Heard, Ws},
 };
 
@@ -149,24 +149,25 @@ impl Subscription {
             })
     }
 
-    /// Whether the edge answers at all.
-    pub async fn is_reachable(&self) -> bool {
-        self.client.get("/ping").try_send().await.is_ok()
-    }
-
     /// Opens the stream or the WebSocket, and reads nothing.
     ///
     /// # Errors
     /// The edge's answer, where it refuses.
     pub async fn connect(&self) -> Result<Connection, Answer> {
-        match self.transport {
-            Transport::Sse => self.call().open_sse().await.map(Connection::Sse),
-            Transport::Ws => self
-                .call()
-                .open_ws()
-                .await
-                .map(|ws| Connection::Ws(Box::new(ws))),
-        }
+        within("a connection", self.try_connect())
+            .await
+            .unwrap_or_else(|error| panic!("no connection: {error:?}"))
+    }
+
+    /// As [`Subscription::connect`], unless the edge cannot be reached.
+    async fn try_connect(&self) -> reqwest::Result<Result<Connection, Answer>> {
+        Ok(match self.transport {
+            Transport::Sse => self.call().try_open_sse().await?.map(Connection::Sse),
+            Transport::Ws => {
+                let opened = self.call().try_open_ws().await?;
+                opened.map(|ws| Connection::Ws(Box::new(ws)))
+            }
+        })
     }
 
     /// Opens it and reads its welcome.
@@ -175,7 +176,8 @@ impl Subscription {
     /// The edge's answer, where it refuses.
     pub async fn try_open(&self) -> Result<Subscriber, Answer> {
         let connection = self.connect().await?;
-        Ok(Subscriber::welcomed(self.clone(), connection).await)
+        let subscriber = Subscriber::welcomed(self.clone(), connection).await;
+        Ok(subscriber.expect("the connection begins with a welcome"))
     }
 
     /// Opens it and reads its welcome.
@@ -185,16 +187,12 @@ impl Subscription {
             .unwrap_or_else(|answer| panic!("not subscribed: {answer:?}"))
     }
 
-    /// As [`Subscription::open`], again and again until the edge, which may be away, lets it in.
+    /// As [`Subscription::open`], again and again until the edge, which may be away at any moment, lets
+    /// it in.
     pub async fn open_surely(&self) -> Subscriber {
         until("a subscriber to be let in", async || {
-            // An edge that is not there refuses the connection, which is no answer.
-            let there = self.is_reachable().await;
-            if there {
-                self.try_open().await.ok()
-            } else {
-                None
-            }
+            let connection = self.try_connect().await.ok()?.ok()?;
+            Subscriber::welcomed(self.clone(), connection).await
         })
         .await
     }
@@ -235,16 +233,17 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// Reads the welcome of a connection.
-    pub async fn welcomed(subscription: Subscription, mut connection: Connection) -> Self {
+    /// Reads the welcome of a connection; `None` where it ends before.
+    async fn welcomed(subscription: Subscription, mut connection: Connection) -> Option<Self> {
         let (welcome, id) = match &mut connection {
             Connection::Sse(stream) => {
-                let frame = stream.frame().await.expect("a stream begins");
+                let frame = stream.frame().await?;
                 assert_eq!(frame.name, "welcome", "{frame:?}");
                 (read::<Welcome>(&frame.data), frame.id)
             }
             Connection::Ws(ws) => match hear(ws).await {
                 Ok(Down::Welcome(welcome)) => (welcome, String::new()),
+                Err(Heard::Closed(_) | Heard::Broken) => return None,
                 other => panic!("waited for a welcome and got {other:?}"),
             },
         };
@@ -257,7 +256,7 @@ impl Subscriber {
             messages: 0,
         };
         subscriber.cursors = subscriber.beginning(&id);
-        subscriber
+        Some(subscriber)
     }
 
     /// Where it begins: where the stream says, else where it asked to, else at each topic's head, or

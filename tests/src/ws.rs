@@ -27,14 +27,13 @@ pub enum Heard {
 
 impl Ws {
     /// The WebSocket that `response` opens, to a request with this `Sec-WebSocket-Key`.
-    pub(crate) async fn open(response: Response, key: &str) -> Self {
+    pub(crate) async fn open(response: Response, key: &str) -> reqwest::Result<Self> {
         let accept = header(response.headers(), "sec-websocket-accept");
         assert_eq!(accept, derive_accept_key(key.as_bytes()));
-        let connection = response
-            .upgrade()
-            .await
-            .expect("the connection is handed over");
-        Self(WebSocketStream::from_raw_socket(connection, Role::Client, None).await)
+        let connection = response.upgrade().await?;
+        Ok(Self(
+            WebSocketStream::from_raw_socket(connection, Role::Client, None).await,
+        ))
     }
 
     /// What comes next. Pings and pongs are passed over.

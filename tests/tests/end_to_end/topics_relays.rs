@@ -411,7 +411,7 @@ async fn short_visits_to_relays_while_updates_come_miss_and_double_nothing() {
                 let subscription = match n % 3 {
                     0 => subscription.clone(),
                     1 => subscription.clone().latest(),
-                    _ => subscription.clone().after(n),
+                    _ => subscription.clone().after(0),
                 };
                 let mut subscriber = subscription.open_in_a_crowd().await;
                 for _ in 0..=n {
