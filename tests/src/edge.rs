@@ -120,7 +120,8 @@ impl Edge {
     }
 }
 
-fn configure(folder: &TempDir, config: &EdgeConfig) {
+/// Writes what an edge reads when it starts.
+pub(crate) fn configure(folder: &TempDir, config: &EdgeConfig) {
     for (file, text) in [
         ("wrangler.toml", config.wrangler_toml()),
         (".dev.vars", config.dev_vars()),
@@ -129,8 +130,9 @@ fn configure(folder: &TempDir, config: &EdgeConfig) {
     }
 }
 
-/// Runs an edge with the configuration and the state in `folder` until `/healthz` answers `health`.
-async fn run(folder: &TempDir, port: u16, health: u16) -> (ProcessGroup, SocketAddr) {
+/// A program of `node_modules` in an edge's folder, with an environment that keeps it quiet and within
+/// that folder.
+pub(crate) fn command(program: &str, folder: &TempDir) -> Command {
     let tools = root().join("node_modules/.bin");
     assert!(
         tools.join("wrangler").exists(),
@@ -143,11 +145,8 @@ async fn run(folder: &TempDir, port: u16, health: u16) -> (ProcessGroup, SocketA
     // workerd leaves files behind when it is killed.
     let scratch = folder.path().join("tmp");
     fs::create_dir_all(&scratch).expect("the edge's folder can be written");
-    let mut command = Command::new(tools.join("wrangler"));
+    let mut command = Command::new(tools.join(program));
     command
-        .args(["dev", "--ip", "127.0.0.1", "--inspector-port", "0"])
-        .args(["--port", &port.to_string(), "--persist-to", "state"])
-        .arg("--show-interactive-dev-session=false")
         .current_dir(folder)
         .env("PATH", path)
         // Edges must not find each other through the register of running ones.
@@ -157,18 +156,39 @@ async fn run(folder: &TempDir, port: u16, health: u16) -> (ProcessGroup, SocketA
         .env("WRANGLER_SEND_METRICS", "false")
         .env("WRANGLER_HIDE_BANNER", "true")
         .env("CLOUDFLARE_CF_FETCH_ENABLED", "false");
-    let old_log = fs::read_to_string(folder.path().join("edge.log")).map_or(0, |log| log.len());
-    let mut process = ProcessGroup::start("edge", command, folder.path());
-    let address = until("the edge to listen", async || {
+    command
+}
+
+/// Waits until an edge has logged after `before` bytes that it listens, by `ready` and its URL; gives where.
+pub(crate) async fn listening(
+    process: &mut ProcessGroup,
+    ready: &str,
+    before: usize,
+) -> SocketAddr {
+    until("the edge to listen", async || {
         if let Some(status) = process.ended() {
             panic!("the edge ended with {status} before it was ready");
         }
         let log = process.log();
-        let (_, after) = log.get(old_log..)?.split_once(READY)?;
-        let (_, port) = after.lines().next()?.trim().rsplit_once(':')?;
+        let (_, after) = log.get(before..)?.split_once(ready)?;
+        // The line is whole only once its end is there.
+        let (url, _) = after.split_once('\n')?;
+        let (_, port) = url.trim().trim_end_matches('/').rsplit_once(':')?;
         Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)))
     })
-    .await;
+    .await
+}
+
+/// Runs an edge with the configuration and the state in `folder` until `/healthz` answers `health`.
+async fn run(folder: &TempDir, port: u16, health: u16) -> (ProcessGroup, SocketAddr) {
+    let mut command = command("wrangler", folder);
+    command
+        .args(["dev", "--ip", "127.0.0.1", "--inspector-port", "0"])
+        .args(["--port", &port.to_string(), "--persist-to", "state"])
+        .arg("--show-interactive-dev-session=false");
+    let old_log = fs::read_to_string(folder.path().join("edge.log")).map_or(0, |log| log.len());
+    let mut process = ProcessGroup::start("edge", command, folder.path());
+    let address = listening(&mut process, READY, old_log).await;
     let client = Client::new(&format!("http://{address}"));
     until("the edge to answer", async || {
         let answer = client.get("/healthz").try_send().await.ok()?;

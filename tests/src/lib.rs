@@ -5,6 +5,7 @@
 //! | question | file |
 //! |---|---|
 //! | How is an edge started, stopped, started again? | [`edge`], [`edge_config`] |
+//! | How is one reached without a proxy before it? | [`workerd`] |
 //! | How is an origin started, stopped, killed? | [`origin`] |
 //! | Which edges do tests share, with which keys? | [`shared`], [`keys`] |
 //! | How does a process never outlive its test? | [`process`] |
@@ -43,4 +44,5 @@ pub mod subscriber;
 pub mod tokens;
 pub mod topics;
 pub mod wait;
+pub mod workerd;
 pub mod ws;

@@ -389,7 +389,7 @@ async fn everyone_gets_the_same_at_root_and_relays_while_subscribers_come_and_go
 #[tokio::test]
 async fn short_visits_to_relays_while_updates_come_miss_and_double_nothing() {
     const VISITORS: u64 = 12;
-    const ALL: u64 = 300;
+    const ALL: u64 = 150;
     let edge = relaying_edge().await;
     let (client, topic) = (edge.client(), fresh_topic());
     let stay = client.bring_to_relays(&topic).await;
@@ -437,6 +437,41 @@ async fn short_visits_to_relays_while_updates_come_miss_and_double_nothing() {
     assert!(visits.iter().sum::<u64>() > 2 * VISITORS, "{visits:?}");
     for got in &followed {
         assert_eq!(ids(got), ids(&sent));
+    }
+}
+
+#[tokio::test]
+async fn whoever_comes_back_from_long_ago_while_updates_come_misses_none_and_gets_none_twice() {
+    const OLD: u64 = 400;
+    const ALL: u64 = OLD + 60;
+    let edge = relaying_edge().await;
+    let (client, topic) = (edge.client(), fresh_topic());
+    let _stay = client.bring_to_relays(&topic).await;
+    let sent = updates(&topic, ALL);
+    let (old, new) = sent.split_at(usize::try_from(OLD).unwrap());
+    client.publish_all(old).await;
+    let publish = async {
+        for event in new {
+            client.settle(event).await;
+        }
+    };
+    let join = |n: u64| {
+        let transport = Transport::ALL[usize::from(n.is_multiple_of(2))];
+        // What these have missed is at the relay, at the root, or begins at the one and ends at the other.
+        let after = 30 * n;
+        let subscription = client.subscription(transport, &[&topic]).after(after);
+        async move {
+            tokio::time::sleep(Duration::from_millis(20 * n)).await;
+            let mut subscriber = subscription.open_in_a_crowd().await;
+            let missed = usize::try_from(ALL - after).unwrap();
+            (subscriber.updates(missed).await, subscriber)
+        }
+    };
+    let (joined, ()) = tokio::join!(join_all((0..12).map(join)), publish);
+    let last = client.publish_on(&topic, &json!("last")).await;
+    for (got, mut subscriber) in joined {
+        assert_eq!(ids(&got), ids(&sent[sent.len() - got.len()..]));
+        assert_eq!(subscriber.update().await.id, last.id);
     }
 }
 
