@@ -7,7 +7,10 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use headstart_protocol::{channel::Gap, cursor::Cursors, presence::Transport, topic::TopicName};
+use headstart_protocol::{
+    channel::Gap, cursor::Cursors, limits::MAX_TOPICS_PER_CONNECTION, presence::Transport,
+    topic::TopicName,
+};
 use serde::Serialize;
 use url::Url;
 
@@ -22,8 +25,13 @@ use super::signals::stop_signal;
 /// Arguments of `subscribe`.
 #[derive(Debug, Args)]
 pub struct SubscribeArgs {
-    /// The topic
-    #[arg(required = true, num_args = 1.., value_name = "TOPIC", value_parser = TopicName::parse)]
+    /// The topics, up to 32, on one connection
+    #[arg(
+        required = true,
+        num_args = 1..=MAX_TOPICS_PER_CONNECTION,
+        value_name = "TOPIC",
+        value_parser = TopicName::parse
+    )]
     topics: Vec<TopicName>,
     /// The edge
     #[arg(
@@ -36,10 +44,11 @@ pub struct SubscribeArgs {
     /// How to follow
     #[arg(long, value_enum, default_value_t = Way::Ws)]
     transport: Way,
-    /// Begin after this update: its sequence;  
-    #[arg(long, value_name = "SEQUENCE", conflicts_with = "latest")]
+    /// Begin after this update: its sequence, or of several topics `a=42,b=7`; those that are not named
+    /// begin with what comes next
+    #[arg(long, value_name = "CURSOR", conflicts_with = "latest")]
     since: Option<String>,
-    /// Begin with the latest update
+    /// Begin with the latest update of each topic
     #[arg(long)]
     latest: bool,
     /// Tell the edge of each update that it has arrived

@@ -203,6 +203,155 @@ async fn subscribe_follows_several_runs_of_an_edge() {
     }
 }
 
+/// The ids of the updates of `topic` that a command told, in its order.
+fn told_of<'a>(lines: &'a [Value], topic: &str) -> Vec<&'a str> {
+    let updates = lines.iter().filter_map(|line| line.get("update"));
+    let of_topic = updates.filter(|update| update["topic"] == topic);
+    of_topic
+        .map(|update| update["event"]["id"].as_str().expect("an id"))
+        .collect()
+}
+
+#[tokio::test]
+async fn subscribe_follows_several_topics_on_one_connection_and_acks_each() {
+    let edge = edge().await;
+    let (client, desk) = (edge.client(), desk(&edge));
+    for transport in ["ws", "sse"] {
+        let (a, b) = (fresh_topic(), fresh_topic());
+        let (of_a, of_b) = (updates(&a, 4), updates(&b, 4));
+        client.publish_all(&of_a[..2]).await;
+        client.publish_all(&of_b[..2]).await;
+        let (url, since) = (edge.url(), format!("{b}=1,{a}=0"));
+        let arguments = [
+            "subscribe",
+            &a,
+            &b,
+            "--edge",
+            &url,
+            "--transport",
+            transport,
+            "--since",
+            &since,
+            "--count",
+            "7",
+            "--json",
+            "--ack",
+        ];
+        let mut command = desk.spawn(transport, &arguments.map(str::to_owned));
+        for topic in [&a, &b] {
+            let acked = client.await_subscribers(topic, "the acks", |list| {
+                assert!(list.len() <= 1, "one connection: {list:?}");
+                list.first()?.roundtrip
+            });
+            acked.await;
+        }
+        client.publish_all(&of_b[2..]).await;
+        client.publish_all(&of_a[2..]).await;
+        let ended = until("the command to end", async || command.ended()).await;
+        assert!(ended.success(), "{ended}: {}", command.log());
+        let lines = objects(&command.log());
+        assert_eq!(told_of(&lines, &a), ids(&of_a));
+        assert_eq!(told_of(&lines, &b), ids(&of_b[1..]));
+        // With the latest of each; and by the cursor of one of them, with nothing old of the other.
+        let of_b_only = format!("{b}=1");
+        for (begin, told) in [
+            (vec!["--latest"], [1, 1]),
+            (vec!["--since", &of_b_only], [0, 3]),
+        ] {
+            let count = told.iter().sum::<usize>().to_string();
+            let mut arguments = vec![
+                "subscribe",
+                &a,
+                &b,
+                "--edge",
+                &url,
+                "--json",
+                "--count",
+                &count,
+            ];
+            arguments.extend(["--transport", transport]);
+            arguments.extend(begin);
+            let desk = Origin::new(OriginConfig::new("desk").edge(&edge));
+            let lines = objects(&succeeded(&desk.run(&arguments)));
+            assert_eq!(told_of(&lines, &a), ids(&of_a[4 - told[0]..]));
+            assert_eq!(told_of(&lines, &b), ids(&of_b[4 - told[1]..]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn subscribe_goes_on_with_each_of_several_topics_when_the_edge_was_away() {
+    let mut edge = Edge::start(EdgeConfig::default()).await;
+    let (client, desk) = (edge.client(), desk(&edge));
+    let (a, b) = (fresh_topic(), fresh_topic());
+    let (of_a, of_b) = (updates(&a, 6), updates(&b, 6));
+    let since = format!("{a}=0,{b}=0");
+    let mut commands = Vec::new();
+    for transport in ["ws", "sse"] {
+        let arguments = [
+            "subscribe",
+            &a,
+            &b,
+            "--edge",
+            &edge.url(),
+            "--transport",
+            transport,
+            "--since",
+            &since,
+            "--count",
+            "12",
+            "--json",
+        ];
+        commands.push(desk.spawn(transport, &arguments.map(str::to_owned)));
+    }
+    client.publish_all(&of_a[..3]).await;
+    client.publish_all(&of_b[..1]).await;
+    for command in &commands {
+        until("the first updates", async || {
+            (command.log().matches("\"update\"").count() >= 4).then_some(())
+        })
+        .await;
+    }
+    edge.kill().await;
+    edge.start_again().await;
+    client.publish_all(&of_b[1..]).await;
+    client.publish_all(&of_a[3..]).await;
+    for mut command in commands {
+        let ended = until("the command to end", async || command.ended()).await;
+        assert!(ended.success(), "{ended}: {}", command.log());
+        let lines = objects(&command.log());
+        assert_eq!(told_of(&lines, &a), ids(&of_a));
+        assert_eq!(told_of(&lines, &b), ids(&of_b));
+    }
+}
+
+#[tokio::test]
+async fn subscribe_refuses_topics_and_cursors_that_are_none_and_says_what_it_takes() {
+    let desk = Origin::new(OriginConfig::new("desk"));
+    let many: Vec<_> = (0..33).map(|n| format!("t{n}")).collect();
+    let too_many: Vec<_> = std::iter::once("subscribe")
+        .chain(many.iter().map(String::as_str))
+        .collect();
+    for (arguments, code) in [
+        (&["subscribe"][..], 2),
+        (&["subscribe", "a", "b//c"], 2),
+        (&["subscribe", "a", "b/events"], 2),
+        (&too_many, 2),
+        (&["subscribe", "a", "--since", "1", "--latest"], 2),
+        (&["subscribe", "a", "b", "--since", "7"], 1),
+        (&["subscribe", "a", "b", "--since", "a=1,a=2"], 1),
+    ] {
+        let output = desk.run(arguments);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(!said.is_empty() && stdout(&output).is_empty(), "{said}");
+    }
+    let help = succeeded(&desk.run(&["subscribe", "--help"]));
+    for told in ["<TOPIC>...", "up to 32", "a=42,b=7"] {
+        assert!(help.contains(told), "{told}: {help}");
+    }
+}
+
 #[tokio::test]
 async fn token_makes_what_opens_and_publishes_on_private_topics() {
     let edge = edge().await;

@@ -6,17 +6,21 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use headstart_protocol::{
     channel::{CLOSE_SLOW, Gap},
-    limits::MAX_UPDATE_BYTES,
+    limits::{MAX_SUBSCRIBER_MESSAGE_BYTES, MAX_TOPIC_BYTES, MAX_UPDATE_BYTES},
+    report::Status,
 };
 use headstart_tests::{
     edge::Edge,
     relays::objects,
     shared::{PAGE, RELAY_CAPACITY, RELAY_THRESHOLD, RELAYED_HISTORY, relaying, relaying_edge},
     subscriber::{News, Subscriber, Transport, name},
-    topics::{fresh_topic, ids, sequence, sequences, update_of_size, updates},
+    topics::{
+        Since, event_of, fresh_topic, ids, sequence, sequences, topic_path, update_of_size, updates,
+    },
     wait::{LONG, within_time},
 };
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::topics_resume::{
     UNTIL_ASLEEP, all_get_the_same, lose_nothing_to_short_lives, survives_its_death,
@@ -327,6 +331,88 @@ async fn whoever_asks_a_relay_for_the_latest_gets_it_first_and_then_what_comes()
         // A cursor says more than the wish for the latest.
         let mut both = latest.after(1).open_at_relay().await;
         assert_eq!(sequences(&both.updates(3).await), [2, 3, 4]);
+    }
+}
+
+#[tokio::test]
+async fn whatever_a_topic_is_called_it_may_be_at_relays() {
+    let edge = relaying_edge().await;
+    let client = edge.client();
+    let fresh = fresh_topic();
+    let begins = format!("{fresh}/many:enam:0:~@+-._");
+    let long = format!("{begins}{}", "x".repeat(MAX_TOPIC_BYTES - begins.len()));
+    for topic in [long, format!("{fresh}/0:a"), format!("enam:0:{fresh}")] {
+        let mut subscribers = client.bring_to_relays(&topic).await;
+        let subscription = client.subscription(Transport::Sse, &[&topic]);
+        subscribers.push(subscription.open_at_relay().await);
+        let sent = client.publish_on(&topic, &json!(1)).await;
+        for subscriber in &mut subscribers {
+            assert_eq!(subscriber.update().await.id, sent.id);
+            let secret = subscriber.secret_id().to_owned();
+            assert_eq!(client.ack(&topic, &secret, 1).await.status, 204);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_root_answers_by_itself_it_answers_while_its_topic_is_at_relays() {
+    let edge = relaying_edge().await;
+    let (client, topic) = (edge.client(), fresh_topic());
+    let mut subscribers = client.bring_to_relays(&topic).await;
+    let polls = async {
+        let poll = client.get(&topic_path(&topic)).header("prefer", "wait=50");
+        let since = format!("{}?since=0", topic_path(&topic));
+        let since = client.get(&since).header("prefer", "wait=50");
+        tokio::join!(poll.send(), since.send())
+    };
+    let news = json!("news");
+    let publish = client.publish_on(&topic, &news);
+    let ((latest, since), sent) = tokio::join!(polls, publish);
+    assert_eq!(event_of(&latest).id, sent.id);
+    assert_eq!(ids(&Since::of(&since).updates), [&sent.id]);
+    // The same again is a duplicate, and told once at relays.
+    assert_eq!(client.publish(&sent).await.status, Status::Duplicate);
+    let next = client.publish_on(&topic, &json!("next")).await;
+    for subscriber in &mut subscribers {
+        assert_eq!(ids(&subscriber.updates(2).await), [&sent.id, &next.id]);
+    }
+}
+
+#[tokio::test]
+async fn whoever_breaks_the_rules_at_a_relay_loses_the_connection_and_disturbs_nobody() {
+    let edge = relaying_edge().await;
+    let (client, topic) = (edge.client(), fresh_topic());
+    let _stay = client.bring_to_relays(&topic).await;
+    let subscription = client.subscription(Transport::Ws, &[&topic]);
+    let mut other = subscription.open_at_relay().await;
+    let large = " ".repeat(MAX_SUBSCRIBER_MESSAGE_BYTES + 1);
+    for (message, code) in [
+        (Message::from(vec![0, 255]), 1003),
+        (Message::from("x"), 1007),
+        (Message::from(r#"{"updates":[]}"#), 1007),
+        (Message::from(large), 1009),
+    ] {
+        let mut rude = subscription.open_at_relay().await;
+        rude.ws().say(message).await;
+        assert_eq!(rude.until_end().await, (vec![], News::Closed(code)));
+        let sent = client.publish_on(&topic, &json!(code)).await;
+        assert_eq!(other.update().await.id, sent.id);
+    }
+}
+
+#[tokio::test]
+async fn an_edge_may_have_no_subscribers_at_roots_at_all() {
+    let edge = Edge::start(relaying().var("RELAY_THRESHOLD", 0)).await;
+    let (client, topic) = (edge.client(), fresh_topic());
+    let mut subscribers = Vec::new();
+    for transport in Transport::ALL {
+        subscribers.push(client.subscribe(transport, &topic).await);
+    }
+    assert_eq!(objects(&subscribers), [("enam:0".to_owned(), 2)].into());
+    let sent = updates(&topic, 3);
+    client.publish_all(&sent).await;
+    for subscriber in &mut subscribers {
+        assert_eq!(ids(&subscriber.updates(3).await), ids(&sent));
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use headstart_protocol::{
     channel::{CLOSE_FORBIDDEN, CLOSE_TOKEN, Down, Up},
     event::Event,
@@ -262,6 +263,57 @@ async fn a_token_to_publish_publishes_over_a_relays_websocket_as_an_origin_does(
         let rest = 4 - cursor.parse::<usize>().unwrap();
         let got = again.updates(rest).await;
         assert_eq!(got.last().map(|event| &event.id), Some(&next.id));
+    }
+}
+
+#[tokio::test]
+async fn publishers_at_root_and_relays_at_once_keep_each_its_own_order_and_lose_nothing() {
+    const EACH: u64 = 40;
+    let edge = relaying_edge().await;
+    let (client, topic) = (edge.client(), fresh_topic());
+    let bearer = Token::reading(&[]).publishing(&[&topic]).bearer();
+    let subscription = subscription(&client, Transport::Ws, &topic, &bearer);
+    let mut publishers = subscription.bring_to_relays().await;
+    let far = subscription.clone().from_europe();
+    publishers.push(far.open_at_relay().await);
+    publishers.push(subscription.open_at_relay().await);
+    let all = EACH * publishers.len() as u64;
+    let publish = publishers
+        .into_iter()
+        .enumerate()
+        .map(|(n, mut publisher)| {
+            let sent: Vec<_> = (0..EACH)
+                .map(|k| update(&topic, &json!({ "publisher": n, "k": k })))
+                .collect();
+            async move {
+                // All of them before the first answer.
+                for event in &sent {
+                    let event = Box::new(event.clone());
+                    publisher.say(&Up::Publish { event }).await;
+                }
+                let (mut results, mut heard) = (Vec::new(), Vec::new());
+                while results.len() < sent.len() || heard.len() as u64 != all {
+                    match publisher.next().await {
+                        News::Published(result) => results.push(result),
+                        News::Update(event) => heard.push(event),
+                        other => panic!("unexpected: {other:?}"),
+                    }
+                }
+                for (event, result) in sent.iter().zip(&results) {
+                    assert_eq!((&result.id, result.status), (&event.id, Status::Accepted));
+                }
+                (sent, heard)
+            }
+        });
+    let done = join_all(publish).await;
+    let history = client.since(&topic, 0).await.updates;
+    for (sent, heard) in &done {
+        assert_eq!(ids(heard), ids(&history));
+        let own = history
+            .iter()
+            .filter(|event| sent.iter().any(|one| one.id == event.id));
+        let own: Vec<_> = own.map(|event| event.id.as_str()).collect();
+        assert_eq!(own, ids(sent));
     }
 }
 
