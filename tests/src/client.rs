@@ -215,7 +215,7 @@ impl Call<'_> {
     pub async fn open_sse(self) -> Result<Sse, Answer> {
         within("the stream's headers", self.try_open_sse())
             .await
-            .unwrap_or_else(|error| panic!("no stream: {error:?}"))
+            .expect("the edge can be reached")
     }
 
     /// As [`Call::open_sse`], unless the edge cannot be reached.
@@ -237,7 +237,7 @@ impl Call<'_> {
     pub async fn open_ws(self) -> Result<Ws, Answer> {
         within("the WebSocket's handshake", self.try_open_ws())
             .await
-            .unwrap_or_else(|error| panic!("no WebSocket: {error:?}"))
+            .expect("the edge can be reached")
     }
 
     /// As [`Call::open_ws`], unless the edge cannot be reached.

@@ -156,7 +156,7 @@ impl Subscription {
     pub async fn connect(&self) -> Result<Connection, Answer> {
         within("a connection", self.try_connect())
             .await
-            .unwrap_or_else(|error| panic!("no connection: {error:?}"))
+            .expect("the edge can be reached")
     }
 
     /// As [`Subscription::connect`], unless the edge cannot be reached.
