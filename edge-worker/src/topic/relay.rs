@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `GET /relays/{relay}/events`, `/ws` | as the public routes; 503 when it is full |
 //! | `POST /relays/{relay}/push`, a [`Push`] | 200, a [`PushAnswer`] for each relay that has it |
-//! | `GET /relays/{relay}/subscribers?topic=T` | 200, who is connected to the topic there |
+//! | `GET /relays/{relay}/subscribers?topic=T&most=N` | 200, who is connected to the topic there |
 //! | `POST /relays/{relay}/acks?topic=T`, the body of the public route | 200, whether the subscriber is known |
 
 use headstart_protocol::{presence::SubscriberList, topic::TopicName};
@@ -34,7 +34,7 @@ pub async fn push(env: &Env, relay: &RelayName, push: &Push) -> Result<Vec<PushA
     ask(env, relay, "POST", "push", Some(&json(push)?)).await
 }
 
-/// Who is connected to a topic at a relay.
+/// Who is connected to a topic at a relay: their number, and at most `most` of them.
 ///
 /// # Errors
 /// [`Error::Platform`].
@@ -42,8 +42,9 @@ pub async fn subscribers(
     env: &Env,
     relay: &RelayName,
     topic: &TopicName,
+    most: usize,
 ) -> Result<SubscriberList, Error> {
-    let what = format!("subscribers?topic={topic}");
+    let what = format!("subscribers?topic={topic}&most={most}");
     ask(env, relay, "GET", &what, None).await
 }
 

@@ -144,7 +144,8 @@ impl Relay {
             ("GET", "events" | "ws") => self.subscribe(request, what, config),
             ("POST", "push") => self.push(request).await,
             ("GET", "subscribers") => {
-                let list = self.connections.list(&topic(head)?);
+                let mut list = self.connections.list(&topic(head)?);
+                list.subscribers.truncate(most(head));
                 Ok(Answer::json(200, &list).into())
             }
             ("POST", "acks") => host::ack(self.as_ref(), request, &topic(head)?).await,
@@ -161,13 +162,14 @@ impl Relay {
         }
         self.connections.restore();
         let capacity = config.topics.relay_capacity;
-        let store = self.store()?;
         let mut legs = BTreeMap::new();
-        for (topic, head) in store.heads()? {
-            if self.connections.subscribers(&topic) > 0 {
-                legs.insert(topic, Leg::new(capacity, Some(head)));
-            } else {
-                store.forget_head(&topic)?;
+        if let Some(store) = self.stored()? {
+            for (topic, head) in store.heads()? {
+                if self.connections.subscribers(&topic) > 0 {
+                    legs.insert(topic, Leg::new(capacity, Some(head)));
+                } else {
+                    store.forget_head(&topic)?;
+                }
             }
         }
         *self.memory.borrow_mut() = Some(Memory {
@@ -183,11 +185,14 @@ impl Relay {
 
     /// Loads the relay that has been here before. Gives whether there is one.
     fn begin_again(self: &Rc<Self>, config: &Config) -> Result<bool, Error> {
-        let Some(name) = self.store()?.name()? else {
-            return Ok(false);
+        let name = match self.stored()? {
+            Some(store) => store.name()?,
+            None => None,
         };
-        self.begin(&name, config)?;
-        Ok(true)
+        if let Some(name) = &name {
+            self.begin(name, config)?;
+        }
+        Ok(name.is_some())
     }
 
     fn subscribe(
@@ -580,8 +585,19 @@ impl Relay {
         Ok(())
     }
 
+    /// The store, if there is one.
+    fn stored(&self) -> Result<Option<&RelayStore>, Error> {
+        if self.store.get().is_none()
+            && let Some(store) = RelayStore::find(&self.connections.state().storage().sql())?
+        {
+            let _ = self.store.set(store);
+        }
+        Ok(self.store.get())
+    }
+
+    /// The store, which is made if there is none.
     fn store(&self) -> Result<&RelayStore, Error> {
-        if let Some(store) = self.store.get() {
+        if let Some(store) = self.stored()? {
             return Ok(store);
         }
         let store = RelayStore::open(self.connections.state().storage().sql())?;
@@ -690,6 +706,12 @@ fn topic(head: &Head) -> Result<TopicName, Error> {
     Ok(TopicName::parse(
         head.query_value("topic").unwrap_or_default(),
     )?)
+}
+
+/// How many subscribers a list is to have at most.
+fn most(head: &Head) -> usize {
+    let most = head.query_value("most");
+    most.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 fn random() -> Result<u64, Error> {

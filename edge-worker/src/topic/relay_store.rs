@@ -9,7 +9,7 @@ use headstart_protocol::topic::TopicName;
 use serde::Deserialize;
 use worker::SqlStorage;
 
-use super::relay_name::RelayName;
+use super::{relay_name::RelayName, topic_store::has_tables};
 use crate::error::Error;
 
 /// The tables.
@@ -17,6 +17,14 @@ use crate::error::Error;
 pub struct RelayStore(SqlStorage);
 
 impl RelayStore {
+    /// The store of an object that has stored something: whoever only asks makes no object that stays.
+    ///
+    /// # Errors
+    /// [`Error::Platform`].
+    pub fn find(sql: &SqlStorage) -> Result<Option<Self>, Error> {
+        Ok(has_tables(sql)?.then(|| Self(sql.clone())))
+    }
+
     /// The store of an object. Creates its tables if they are not there.
     ///
     /// # Errors

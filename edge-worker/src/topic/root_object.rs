@@ -137,40 +137,44 @@ impl Root {
         if self.memory.borrow().is_some() {
             return Ok(());
         }
-        let store = self.store()?;
-        let history = History::restore(config.topics.history, store.history()?, store.taken()?);
-        let sent = store.number(SENT)?;
-        let untold = if sent == history.head() {
-            vec![]
-        } else {
-            history.replay(sent, usize::MAX).updates
-        };
-        if store.topic()?.is_none() {
-            store.set_topic(topic)?;
-        }
-        let (relays, shards) = (store.relays()?, store.shards()?);
-        self.connections.restore();
-        *self.memory.borrow_mut() = Some(Memory {
+        let limits = config.topics.history;
+        let mut memory = Memory {
             topic: topic.clone(),
-            latest: Latest::restore(history.head(), store.number(POSITIONED)?),
+            history: History::restore(limits, [], []),
+            latest: Latest::restore(0, 0),
             coalesce: Coalesce::default(),
-            spread: Spread::restore(config.topics.relay_capacity, history.head(), relays, shards),
-            history,
-            untold,
+            untold: vec![],
+            spread: Spread::restore(config.topics.relay_capacity, 0, [], []),
             presence: Presence::default(),
             alarm_at: None,
-        });
+        };
+        if let Some(store) = self.stored()? {
+            memory.history = History::restore(limits, store.history()?, store.taken()?);
+            let (sent, head) = (store.number(SENT)?, memory.history.head());
+            if sent != head {
+                memory.untold = memory.history.replay(sent, usize::MAX).updates;
+            }
+            memory.latest = Latest::restore(head, store.number(POSITIONED)?);
+            let (relays, shards) = (store.relays()?, store.shards()?);
+            let capacity = config.topics.relay_capacity;
+            memory.spread = Spread::restore(capacity, head, relays, shards);
+        }
+        self.connections.restore();
+        *self.memory.borrow_mut() = Some(memory);
         self.flush()?;
         self.ask_relays()
     }
 
     /// Loads the topic that has been here before. Gives whether there is one.
     fn begin_again(self: &Rc<Self>, config: &Config) -> Result<bool, Error> {
-        let Some(topic) = self.store()?.topic()? else {
-            return Ok(false);
+        let topic = match self.stored()? {
+            Some(store) => store.topic()?,
+            None => None,
         };
-        self.begin(&topic, config)?;
-        Ok(true)
+        if let Some(topic) = &topic {
+            self.begin(topic, config)?;
+        }
+        Ok(topic.is_some())
     }
 
     /// A WebSocket's client says something.
@@ -215,7 +219,11 @@ impl Root {
             return Ok(root::at_relays(shards).into());
         }
         match how {
-            "ws" => host::open_socket(self, subscription),
+            "ws" => {
+                // It outlives the memory of the object, which must know then what it is.
+                self.store()?;
+                host::open_socket(self, subscription)
+            }
             _ => host::open_stream(self, subscription, config),
         }
     }
@@ -257,10 +265,11 @@ impl Root {
                 reason: None,
             });
         }
+        let subscribers = self.connections.count();
         let arrived = self.with(|memory| {
             memory.latest.advanced(memory.history.head());
             let news = !memory.untold.is_empty();
-            news.then(|| memory.coalesce.arrived(now))
+            news.then(|| memory.coalesce.arrived(subscribers, now))
         })?;
         match arrived {
             Some(Flush::Now) => self.flush()?,
@@ -461,11 +470,23 @@ impl Root {
         });
     }
 
+    /// The store, if there is one.
+    fn stored(&self) -> Result<Option<&TopicStore>, Error> {
+        if self.store.get().is_none()
+            && let Some(store) = TopicStore::find(&self.connections.state().storage().sql())?
+        {
+            let _ = self.store.set(store);
+        }
+        Ok(self.store.get())
+    }
+
+    /// The store of the topic that is loaded, which is made if there is none.
     pub(super) fn store(&self) -> Result<&TopicStore, Error> {
-        if let Some(store) = self.store.get() {
+        if let Some(store) = self.stored()? {
             return Ok(store);
         }
         let store = TopicStore::open(self.connections.state().storage().sql())?;
+        self.with(|memory| store.set_topic(&memory.topic))??;
         Ok(self.store.get_or_init(|| store))
     }
 

@@ -1,10 +1,10 @@
 //! Who is connected to a topic, at its root object and at its relays, and who watches that. The rules are
 //! in `presence.rs`.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use futures_util::future::join_all;
-use headstart_protocol::{presence::SubscriberList, sse::Frame};
+use headstart_protocol::{limits::MAX_PRESENCE_LIST, presence::SubscriberList, sse::Frame};
 use serde::Serialize;
 use worker::web_sys;
 
@@ -27,35 +27,56 @@ pub struct Presence {
     watched: Option<presence::Told>,
     /// Who is at the relays, and when they were asked.
     at_relays: Option<(u64, Vec<SubscriberList>)>,
+    /// They are being asked.
+    asking: bool,
 }
 
+/// How long a relay may take to say who is there.
+const ASK_WITHIN: Duration = Duration::from_secs(3);
+
 impl Root {
-    /// Who is connected now. The relays are asked at most every [`presence::TELL_EVERY_MS`].
+    /// Who is connected now. The relays are asked at most every [`presence::TELL_EVERY_MS`], each for its
+    /// share of what a list holds.
     async fn list(&self) -> Result<SubscriberList, Error> {
         host::forget_ended(self)?;
-        let now = platform::now_ms();
-        let (topic, relays) = self.with(|memory| {
-            let known = memory.presence.at_relays.as_ref();
-            let fresh = known.is_some_and(|(at, _)| now < at + presence::TELL_EVERY_MS);
-            let relays = memory.spread.relays().map(|(name, _)| name.clone());
-            let relays: Option<Vec<RelayName>> = (!fresh).then(|| relays.collect());
-            (memory.topic.clone(), relays)
-        })?;
-        if let Some(relays) = relays {
-            let asked = relays
-                .iter()
-                .map(|name| relay::subscribers(&self.env, name, &topic));
+        let topic = self.with(|memory| memory.topic.clone())?;
+        let asking = format!("{} asks its relays", self.connections.crowd.object());
+        while self.with(|memory| memory.presence.asking)? {
+            waiters::wait_for_settlement(&asking, ASK_WITHIN).await;
+        }
+        if let Some(relays) = self.relays_to_ask()? {
+            let most = MAX_PRESENCE_LIST.div_ceil(relays.len().max(1));
+            let asked = relays.iter().map(|name| {
+                let list = relay::subscribers(&self.env, name, &topic, most);
+                platform::within(ASK_WITHIN, list)
+            });
             let answers = join_all(asked).await.into_iter();
             // One that cannot be asked now is asked again in a second.
             let lists = answers.filter_map(|answer| answer.map_err(|error| error.log()).ok());
             let lists = lists.collect();
-            self.with(|memory| memory.presence.at_relays = Some((now, lists)))?;
+            self.with(|memory| {
+                memory.presence.asking = false;
+                memory.presence.at_relays = Some((platform::now_ms(), lists));
+            })?;
+            waiters::settle_all(&asking, &[]);
         }
         let own = self.connections.list(&topic);
         self.with(|memory| {
             let at_relays = memory.presence.at_relays.iter();
             let lists = at_relays.flat_map(|(_, lists)| lists.iter().cloned());
             presence::merge(&topic, lists.chain([own]))
+        })
+    }
+
+    /// The relays, if what they have said is no longer fresh.
+    fn relays_to_ask(&self) -> Result<Option<Vec<RelayName>>, Error> {
+        let now = platform::now_ms();
+        self.with(|memory| {
+            let known = memory.presence.at_relays.as_ref();
+            let fresh = known.is_some_and(|(at, _)| now < at + presence::TELL_EVERY_MS);
+            memory.presence.asking = !fresh;
+            let relays = memory.spread.relays().map(|(name, _)| name.clone());
+            (!fresh).then(|| relays.collect())
         })
     }
 

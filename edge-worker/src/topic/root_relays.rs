@@ -78,12 +78,11 @@ impl Root {
     }
 
     fn carry_out(self: &Rc<Self>, effects: Vec<Effect>) -> Result<(), Error> {
-        let store = self.store()?;
         for effect in effects {
             match effect {
-                Effect::Save(relay) => store.save_relay(&relay)?,
-                Effect::Forget(relay) => store.forget_relay(&relay)?,
-                Effect::SaveShards(region, shards) => store.save_shards(region, shards)?,
+                Effect::Save(relay) => self.store()?.save_relay(&relay)?,
+                Effect::Forget(relay) => self.store()?.forget_relay(&relay)?,
+                Effect::SaveShards(region, shards) => self.store()?.save_shards(region, shards)?,
                 Effect::Push(order) => {
                     let root = Rc::clone(self);
                     self.connections.state().wait_until(async move {

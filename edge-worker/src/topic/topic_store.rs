@@ -31,7 +31,30 @@ pub const POSITIONED: &str = "positioned";
 #[derive(Debug)]
 pub struct TopicStore(SqlStorage);
 
+/// Whether an object has stored anything: each creates all of its tables at once.
+///
+/// # Errors
+/// [`Error::Platform`].
+pub fn has_tables(sql: &SqlStorage) -> Result<bool, Error> {
+    #[derive(Deserialize)]
+    struct Row {
+        tables: u32,
+    }
+    // The platform keeps tables of its own there.
+    let ours = "SELECT count(*) AS tables FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\'";
+    let rows: Vec<Row> = sql.exec(ours, None)?.to_array()?;
+    Ok(rows.first().is_some_and(|row| row.tables > 0))
+}
+
 impl TopicStore {
+    /// The store of an object that has stored something: whoever only asks makes no object that stays.
+    ///
+    /// # Errors
+    /// [`Error::Platform`].
+    pub fn find(sql: &SqlStorage) -> Result<Option<Self>, Error> {
+        Ok(has_tables(sql)?.then(|| Self(sql.clone())))
+    }
+
     /// The store of an object. Creates its tables if they are not there.
     ///
     /// # Errors
