@@ -85,9 +85,14 @@ impl Server {
                 (group, url, "nginx")
             }
         };
+        // nginx listens before it starts its worker.
+        let process = until("the server's process", async || {
+            Process::of(group.id(), program)
+        })
+        .await;
         Ok(Self {
             kind,
-            process: Process::of(group.id(), program)?,
+            process,
             url: url.parse()?,
             _group: group,
             folder,

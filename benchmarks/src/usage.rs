@@ -16,7 +16,7 @@ impl Process {
 
     /// The process that runs `program` and was started by `leader` or one of its children; of several
     /// the last in line.
-    pub fn of(leader: u32, program: &str) -> anyhow::Result<Self> {
+    pub fn of(leader: u32, program: &str) -> Option<Self> {
         let mut found = None;
         let mut ancestors = vec![leader];
         while let Some(parent) = ancestors.pop() {
@@ -28,7 +28,7 @@ impl Process {
                 }
             }
         }
-        found.with_context(|| format!("no {program} was started by process {leader}"))
+        found
     }
 
     /// Its resident memory, in bytes.

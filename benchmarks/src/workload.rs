@@ -35,12 +35,13 @@ impl Pattern {
             Self::Single => 1,
             Self::Burst => BURST,
         };
-        let groups = (deliveries / (burst * subscribers as u64)).max(1);
-        // A slow group must not decide alone.
-        let groups = match self {
-            Self::Single => groups.max(5),
-            Self::Burst => groups,
+        // A slow group must not decide alone; with few subscribers, groups take longer than their
+        // deliveries.
+        let (least, most) = match self {
+            Self::Single => (5, 250),
+            Self::Burst => (1, 50),
         };
+        let groups = (deliveries / (burst * subscribers as u64)).clamp(least, most);
         Round {
             schedule: Schedule {
                 total: groups * burst,
