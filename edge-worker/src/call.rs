@@ -99,6 +99,7 @@ async fn dispatch(call: &Call, target: Target, parameter: &str) -> Result<Reply,
         Target::Events => events::post(call).await,
         Target::OriginLink => origin_link::get(call).await,
         Target::Topic => topic::read::get(call, parameter).await,
+        Target::Topics => topic::connect::several(call).await,
         Target::TopicEvents => topic::connect::events(call, parameter).await,
         Target::TopicSocket => topic::connect::socket(call, parameter).await,
         Target::Subscribers => topic::subscribers::list(call, parameter).await,
@@ -107,6 +108,28 @@ async fn dispatch(call: &Call, target: Target, parameter: &str) -> Result<Reply,
         Target::Ping => Ok(health::ping(call)),
         Target::Health => Ok(health::healthz(call)),
     }
+}
+
+/// Answers a request to a Durable Object.
+///
+/// # Errors
+/// When the platform refuses to build a response.
+pub async fn answer_object(
+    env: &Env,
+    request: &worker::Request,
+    answer: impl AsyncFnOnce(&web_sys::Request, &Head, &Config) -> Result<Reply, Error>,
+) -> worker::Result<worker::Response> {
+    let request = request.inner();
+    let head = Head::read(request);
+    let settings = config::of(env);
+    let response = match config::ready(&settings) {
+        Ok(config) => {
+            let reply = answer(request, &head, config).await;
+            finish(reply, &head, &config.cors)
+        }
+        Err(error) => finish(Err(error), &head, &Cors::none()),
+    }?;
+    Ok(response.into())
 }
 
 /// Turns a reply into the response. Both the Worker and its Durable Objects end here.

@@ -19,7 +19,8 @@
 //! | `HISTORY_BYTES` | 1 MiB | most bytes of them; 64 KiB to 16 MiB |
 //! | `HISTORY_SECONDS` | 3600 | for how long it remembers them; 1 to 604,800 |
 //! | `PRESENCE` | `on` | whether it is told who is connected: `on` or `off` |
-//! | `TOPIC_SUBSCRIBERS` | 10000 | most subscribers of a topic; 1 to 30,000 |
+//! | `RELAY_THRESHOLD` | 2000 | how many subscribers a topic's root has before others go to relays; 0 to 30,000 |
+//! | `RELAY_CAPACITY` | 10000 | most subscribers of one relay; 5 to 30,000 |
 
 use std::{cell::OnceCell, ops::RangeInclusive, rc::Rc, time::Duration};
 
@@ -33,7 +34,14 @@ pub const OPEN_WARNING: &str =
     "LOGIN_AUTH is open: anyone may log in as anyone. For development and demos only.";
 
 /// Bindings without which the edge cannot work.
-const BINDINGS: [&str; 5] = ["CONTENT", "TICKETS", "LOGIN_DESK", "LOGIN_LIMIT", "TOPICS"];
+const BINDINGS: [&str; 6] = [
+    "CONTENT",
+    "TICKETS",
+    "LOGIN_DESK",
+    "LOGIN_LIMIT",
+    "TOPICS",
+    "RELAYS",
+];
 
 /// Who may send a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,8 +100,11 @@ pub struct TopicSettings {
     pub token_keys: Option<KeyRing>,
     /// What a topic remembers.
     pub history: HistoryLimits,
-    /// Most subscribers of a topic. The platform takes 32,768 WebSockets at one object.
-    pub subscribers: u32,
+    /// How many subscribers a topic's root has before others are sent to relays. The platform takes
+    /// 32,768 WebSockets at one object.
+    pub relay_threshold: u32,
+    /// Most subscribers of one relay.
+    pub relay_capacity: u32,
     /// Whether it is told who is connected.
     pub presence: bool,
 }
@@ -201,7 +212,8 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
                 bytes: bytes as usize,
                 age_ms: u64::from(seconds) * 1000,
             },
-            subscribers: self.number("TOPIC_SUBSCRIBERS", 10_000, 1..=30_000),
+            relay_threshold: self.number("RELAY_THRESHOLD", 2000, 0..=30_000),
+            relay_capacity: self.number("RELAY_CAPACITY", 10_000, 5..=30_000),
             presence: self.switch("PRESENCE", true),
         }
     }

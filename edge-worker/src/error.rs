@@ -4,6 +4,7 @@
 use headstart_protocol::{
     cursor::CursorError,
     event::EventError,
+    limits::MAX_TOPICS_PER_CONNECTION,
     limits::{MAX_EVENTS_PER_BATCH, REPLAY_MEMORY_MS},
     login::LoginError,
     problem::{self, Problem},
@@ -103,6 +104,9 @@ pub enum Error {
     /// What should name a topic does not.
     #[error(transparent)]
     Topic(#[from] TopicError),
+    /// A connection to no topic, or to too many.
+    #[error("name 1 to {MAX_TOPICS_PER_CONNECTION} topics as ?topic=a&topic=b")]
+    TopicCount,
     /// A topic that nothing was published on.
     #[error("nothing was published on this topic yet")]
     NoUpdate,
@@ -178,6 +182,7 @@ impl Error {
             Self::TooManyWaiters => (503, "too-many-waiters", "Too many waiters"),
             Self::Topic(_) => (404, "unknown-topic", "Not a topic"),
             Self::NoUpdate => (404, "no-update", "No update yet"),
+            Self::TopicCount => (400, "topic-count", "Wrong number of topics"),
             Self::Cursor(_) => (400, "malformed-cursor", "Malformed cursor"),
             Self::TooManySubscribers => (503, "too-many-subscribers", "Too many subscribers"),
             Self::PresenceOff => (404, "presence-off", "Presence is off"),
@@ -278,6 +283,7 @@ mod tests {
             Error::LinkReplayed,
             Error::TooManyWaiters,
             Error::Topic(TopicName::parse("").unwrap_err()),
+            Error::TopicCount,
             Error::NoUpdate,
             Error::Cursor(Cursors::parse("x", &[]).unwrap_err()),
             Error::TooManySubscribers,

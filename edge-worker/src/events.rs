@@ -32,7 +32,7 @@ use crate::{
 const CONCURRENCY: usize = 32;
 
 /// Why an event is to be sent again.
-const AGAIN: &str = "the edge could not take it now";
+pub const AGAIN: &str = "the edge could not take it now";
 
 /// `POST /events`
 ///

@@ -22,7 +22,7 @@ use worker::{Env, web_sys};
 use crate::{
     error::{Error, Failure},
     lookup::Settled,
-    platform,
+    platform::{self, Object},
 };
 
 /// The binding of the class `TicketDo`.
@@ -135,9 +135,13 @@ async fn ask(
     what: &str,
     body: Option<&str>,
 ) -> Result<Vec<u8>, Error> {
-    let name = ticket.uuid().to_string();
+    let object = Object {
+        binding: BINDING,
+        name: &ticket.uuid().to_string(),
+        hint: "",
+    };
     let url = format!("http://hub/tickets/{}/{what}", ticket.as_str());
-    let (status, answer) = platform::ask(env, BINDING, &name, method, &url, body).await?;
+    let (status, answer) = platform::ask(env, object, method, &url, body).await?;
     match status {
         200 | 204 => Ok(answer),
         410 => Err(TicketError::Expired.into()),

@@ -8,9 +8,10 @@
 //! | `GET /tickets/{ticket}/ws` | same | `tickets.rs`, `ticket_do.rs` |
 //! | `POST /events` | `TicketDo`, `TopicDo` | `events.rs` |
 //! | `GET /topics/{topic}` | `TopicDo`, else KV | `topic/read.rs` |
-//! | `GET /topics/{topic}/events` | `TopicDo` | `topic/connect.rs`, `topic/topic_do.rs` |
+//! | `GET /topics/{topic}/events` | `TopicDo`, `RelayDo` | `topic/connect.rs`, `topic/host.rs` |
 //! | `GET /topics/{topic}/ws` | same | same |
-//! | `GET /topics/{topic}/subscribers`, `.../events` | same | `topic/subscribers.rs`, `topic/topic_do.rs` |
+//! | `GET /topics` | `RelayDo` | same |
+//! | `GET /topics/{topic}/subscribers`, `.../events` | `TopicDo`, `RelayDo` | `topic/subscribers.rs`, `topic/root_presence.rs` |
 //! | `POST /topics/{topic}/acks` | same | same |
 //! | `GET /origin/link` | `LoginDeskDo` | `origin_link.rs`, `login_desk_do.rs` |
 //! | `GET /ping`, `GET /healthz` | nothing | `health.rs` |
@@ -60,6 +61,7 @@ const ROUTES: &[Route] = &[
     Route::new("GET", "/tickets/{ticket}/events", Target::OfferEvents),
     Route::new("GET", "/tickets/{ticket}/ws", Target::OfferSocket),
     Route::new("POST", "/events", Target::Events),
+    Route::new("GET", "/topics", Target::Topics),
     Route::new("GET", "/topics/{topic}", Target::Topic),
     Route::new("HEAD", "/topics/{topic}", Target::Topic),
     Route::new("GET", "/topics/{topic}/events", Target::TopicEvents),

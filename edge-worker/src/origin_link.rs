@@ -13,7 +13,8 @@ use crate::{
     call::{Call, Reply},
     desk_store::{Enqueue, Enqueued},
     error::Error,
-    platform, websocket,
+    platform::{self, Object},
+    websocket,
 };
 
 /// The binding of the class `LoginDeskDo`.
@@ -52,15 +53,13 @@ pub async fn get(call: &Call) -> Result<Reply, Error> {
 pub async fn enqueue(env: &Env, desk: u32, login: &Enqueue) -> Result<Enqueued, Error> {
     let body = serde_json::to_string(login)
         .map_err(|error| Error::Platform(format!("a login's JSON: {error}")))?;
-    let (status, answer) = platform::ask(
-        env,
-        BINDING,
-        &name(desk),
-        "POST",
-        "http://desk/logins",
-        Some(&body),
-    )
-    .await?;
+    let object = Object {
+        binding: BINDING,
+        name: &name(desk),
+        hint: "",
+    };
+    let url = "http://desk/logins";
+    let (status, answer) = platform::ask(env, object, "POST", url, Some(&body)).await?;
     if status != 200 {
         return Err(Error::Platform(format!("{BINDING} answered {status}")));
     }

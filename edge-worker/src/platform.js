@@ -91,24 +91,39 @@ export function forward(env, binding, name, request) {
   return env[binding].getByName(name).fetch(request);
 }
 
+// A Durable Object; where it is made, if it has to be, says `hint` unless that is empty.
+function object(env, binding, name, hint) {
+  return env[binding].getByName(name, hint === '' ? {} : { locationHint: hint });
+}
+
 // Asks a Durable Object: [status, Uint8Array].
-export async function ask(env, binding, name, method, url, body) {
-  const response = await env[binding].getByName(name).fetch(url, { method, body: body ?? null });
+export async function ask(env, binding, name, hint, method, url, body) {
+  const response = await object(env, binding, name, hint).fetch(url, { method, body: body ?? null });
   return [response.status, new Uint8Array(await response.arrayBuffer())];
 }
 
 // Hands a request to subscribe on to a Durable Object, with what the Worker knows of it, and its
 // response back untouched.
-export function subscribe(env, binding, name, path, request, subscription) {
+export function subscribe(env, binding, name, hint, path, request, subscription) {
   const headers = new Headers(request.headers);
   // A header holds no text beyond Latin-1, so it is percent-encoded.
   headers.set('headstart-subscription', encodeURIComponent(subscription));
-  return env[binding].getByName(name).fetch(`http://topic/${path}`, { method: 'GET', headers });
+  return object(env, binding, name, hint).fetch(`http://topic/${path}`, { method: 'GET', headers });
 }
 
 // What the Worker knows of a request to subscribe.
 export function subscription(request) {
   return decodeURIComponent(request.headers.get('headstart-subscription') ?? '');
+}
+
+// A stream of one text, which a promise will bring.
+export function streamOf(promise) {
+  return new ReadableStream({
+    async start(controller) {
+      controller.enqueue(new TextEncoder().encode(await promise));
+      controller.close();
+    },
+  });
 }
 
 // Puts a value into KV, with its metadata as JSON.

@@ -1,13 +1,16 @@
 //! What the edge asks of the platform through `platform.js`: each call crosses the boundary between
 //! Wasm and JavaScript once, where the `worker` crate's own types would cross it many times.
 
+use std::{pin::pin, time::Duration};
+
+use futures_util::future::{Either, select};
 use serde::{Serialize, de::DeserializeOwned};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use worker::{
-    Env,
+    Delay, Env,
     js_sys::{Array, Date, Promise, Uint8Array},
-    wasm_bindgen_futures::JsFuture,
-    web_sys,
+    wasm_bindgen_futures::{JsFuture, future_to_promise},
+    web_sys::{self, ReadableStream},
 };
 
 use crate::error::Error;
@@ -46,11 +49,15 @@ extern "C" {
         request: &web_sys::Request,
     ) -> Result<Promise, JsValue>;
 
+    #[wasm_bindgen(js_name = streamOf)]
+    fn stream_of_js(promise: &Promise) -> ReadableStream;
+
     #[wasm_bindgen(catch, js_name = subscribe)]
     fn subscribe_js(
         env: &Env,
         binding: &str,
         name: &str,
+        hint: &str,
         path: &str,
         request: &web_sys::Request,
         subscription: &str,
@@ -67,10 +74,23 @@ extern "C" {
         env: &Env,
         binding: &str,
         name: &str,
+        hint: &str,
         method: &str,
         url: &str,
         body: Option<&str>,
     ) -> Promise;
+}
+
+/// A Durable Object.
+#[derive(Debug, Clone, Copy)]
+pub struct Object<'a> {
+    /// The binding of its class.
+    pub binding: &'static str,
+    /// Its name.
+    pub name: &'a str,
+    /// In which part of the world it is to be made, if this is the first that is heard of it; empty for
+    /// near whoever asks.
+    pub hint: &'static str,
 }
 
 /// The clock, in milliseconds since the Unix epoch. On the platform it stands still between I/O.
@@ -168,19 +188,23 @@ pub async fn forward(
     Ok(response.unchecked_into())
 }
 
-/// Sends a request to the Durable Object `name`, and gives the status and the body of its answer.
+/// Sends a request to a Durable Object, and gives the status and the body of its answer.
 ///
 /// # Errors
 /// [`Error::Platform`] when the object cannot be reached or fails.
 pub async fn ask(
     env: &Env,
-    binding: &str,
-    name: &str,
+    object: Object<'_>,
     method: &str,
     url: &str,
     body: Option<&str>,
 ) -> Result<(u16, Vec<u8>), Error> {
-    let answer = JsFuture::from(ask_js(env, binding, name, method, url, body))
+    let Object {
+        binding,
+        name,
+        hint,
+    } = object;
+    let answer = JsFuture::from(ask_js(env, binding, name, hint, method, url, body))
         .await
         .map_err(|error| Error::platform(&format!("asking {binding}"), &error))?;
     let pair: Array = answer.unchecked_into();
@@ -194,22 +218,27 @@ pub async fn ask(
     Ok((status, body.to_vec()))
 }
 
-/// Hands a request to subscribe on to the Durable Object `name` of `binding`, with what the Worker knows
-/// of it, and gives its response untouched.
+/// Hands a request to subscribe on to a Durable Object, with what the Worker knows of it, and gives its
+/// response untouched.
 ///
 /// # Errors
 /// [`Error::Platform`] when the object cannot be reached or fails.
 pub async fn subscribe<T: Serialize>(
     env: &Env,
-    (binding, name): (&str, &str),
+    object: Object<'_>,
     path: &str,
     request: &web_sys::Request,
     subscription: &T,
 ) -> Result<web_sys::Response, Error> {
+    let Object {
+        binding,
+        name,
+        hint,
+    } = object;
     let doing = || format!("subscribing at {binding}");
     let subscription =
         serde_json::to_string(subscription).map_err(|error| Error::Platform(error.to_string()))?;
-    let promise = subscribe_js(env, binding, name, path, request, &subscription)
+    let promise = subscribe_js(env, binding, name, hint, path, request, &subscription)
         .map_err(|error| Error::platform(&doing(), &error))?;
     let response = JsFuture::from(promise)
         .await
@@ -226,6 +255,34 @@ pub fn read_subscription<T: DeserializeOwned>(request: &web_sys::Request) -> Res
         subscription(request).map_err(|error| Error::platform("reading a subscription", &error))?;
     serde_json::from_str(&text)
         .map_err(|error| Error::Platform(format!("reading a subscription: {error}")))
+}
+
+/// The result of `future`, if it is there in `time`.
+///
+/// # Errors
+/// The future's own, and [`Error::Platform`] when it takes longer.
+pub async fn within<T>(
+    time: Duration,
+    future: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    match select(pin!(future), pin!(Delay::from(time))).await {
+        Either::Left((result, _)) => result,
+        Either::Right(_) => Err(Error::Platform(format!("no answer in {time:?}"))),
+    }
+}
+
+/// A body that is what `text` will be. The answer can begin before it is.
+pub fn body_of(text: impl Future<Output = Result<String, Error>> + 'static) -> ReadableStream {
+    let promise = future_to_promise(async {
+        match text.await {
+            Ok(text) => Ok(text.into()),
+            Err(error) => {
+                error.log();
+                Err(JsValue::from_str("the answer failed"))
+            }
+        }
+    });
+    stream_of_js(&promise)
 }
 
 /// Puts a value into the KV namespace `CONTENT`, with its metadata as JSON.

@@ -19,6 +19,8 @@ pub enum Target {
     OriginLink,
     /// `topic/read.rs`: the latest update, or those after a sequence number.
     Topic,
+    /// `topic/connect.rs`: updates of several topics.
+    Topics,
     /// `topic/connect.rs`: updates as Server-Sent Events.
     TopicEvents,
     /// `topic/connect.rs`: updates over a WebSocket.

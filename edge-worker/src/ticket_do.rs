@@ -28,7 +28,6 @@ use crate::{
     cache_status::{Place, Served, Timings, with_cache_status},
     call::{self, Reply},
     config::{self, Config},
-    cors::Cors,
     delivery,
     error::Error,
     head::Head,
@@ -72,17 +71,10 @@ impl DurableObject for TicketDo {
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
-        let request = request.inner();
-        let head = Head::read(request);
-        let settings = config::of(&self.env);
-        let response = match config::ready(&settings) {
-            Ok(config) => {
-                let reply = self.answer(request, &head, config).await;
-                call::finish(reply, &head, &config.cors)
-            }
-            Err(error) => call::finish(Err(error), &head, &Cors::none()),
-        }?;
-        Ok(response.into())
+        call::answer_object(&self.env, &request, async |request, head, config| {
+            self.answer(request, head, config).await
+        })
+        .await
     }
 
     async fn alarm(&self) -> Result<Response> {

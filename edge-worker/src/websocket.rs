@@ -26,15 +26,18 @@ pub fn closing_code(received: usize) -> u16 {
     }
 }
 
+/// Whether a request asks for a WebSocket.
+pub fn is_upgrade(call: &Call) -> bool {
+    call.header("upgrade")
+        .is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
+}
+
 /// Checks that a request asks for a WebSocket.
 ///
 /// # Errors
 /// [`Error::UpgradeRequired`].
 pub fn require_upgrade(call: &Call) -> Result<(), Error> {
-    let asked = call
-        .header("upgrade")
-        .is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
-    if asked {
+    if is_upgrade(call) {
         Ok(())
     } else {
         Err(Error::UpgradeRequired)

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::topic::TopicName;
+use crate::{channel::Place, topic::TopicName};
 
 /// How a subscriber is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,15 @@ pub struct SubscriberPlace {
     /// guesses.
     #[serde(default)]
     pub shared: bool,
+}
+
+impl SubscriberPlace {
+    /// The client itself says where it is.
+    pub fn share(&mut self, place: Place) {
+        self.latitude = Some(place.latitude());
+        self.longitude = Some(place.longitude());
+        self.shared = true;
+    }
 }
 
 /// How long a subscriber takes to answer, in milliseconds by the edge's clock: from handing an update

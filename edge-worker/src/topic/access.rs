@@ -1,4 +1,4 @@
-//! Who may read a topic: private ones need a subscriber's token, which travels in `Authorization`, in
+//! Who may read topics: private ones need a subscriber's token, which travels in `Authorization`, in
 //! a cookie, or as the first message of a WebSocket, and never in a URL, where logs and referrers
 //! would keep it.
 
@@ -30,21 +30,25 @@ enum Presented {
     Nowhere,
 }
 
-/// Judges a request to read `topic`.
+/// Judges a request to read all of `topics`.
 ///
 /// # Errors
 /// [`Error::TokenRequired`], [`Error::TokenRefused`], [`Error::TopicForbidden`].
-pub fn admit(call: &Call, config: &Config, topic: &TopicName) -> Result<Option<Claims>, Error> {
+pub fn admit(call: &Call, config: &Config, topics: &[TopicName]) -> Result<Option<Claims>, Error> {
     let presented = presented(call, config);
-    judge(&presented, config, topic, call.head.now_ms)
+    judge(&presented, config, topics, call.head.now_ms)
 }
 
-/// Judges a request to read `topic` over a WebSocket, which may say later who it is.
+/// Judges a request to read all of `topics` over a WebSocket, which may say later who it is.
 ///
 /// # Errors
 /// Those of [`admit`], for a token that is there and does not do.
-pub fn admit_socket(call: &Call, config: &Config, topic: &TopicName) -> Result<Admission, Error> {
-    match admit(call, config, topic) {
+pub fn admit_socket(
+    call: &Call,
+    config: &Config,
+    topics: &[TopicName],
+) -> Result<Admission, Error> {
+    match admit(call, config, topics) {
         Err(Error::TokenRequired) => Ok(Admission::Awaited),
         admitted => admitted.map(Admission::Granted),
     }
@@ -57,21 +61,33 @@ pub fn admit_socket(call: &Call, config: &Config, topic: &TopicName) -> Result<A
 pub fn admit_token(
     token: &str,
     config: &Config,
-    topic: &TopicName,
+    topics: &[TopicName],
     now_ms: u64,
 ) -> Result<Claims, Error> {
     let claims = verify(token, config, now_ms)?;
-    covers(&claims, topic)?;
+    covers(&claims, topics)?;
     Ok(claims)
+}
+
+/// When the right to read `topics` ends, in milliseconds since the Unix epoch: never, where none of them
+/// needs one.
+pub fn expires_at_ms<'a>(
+    mut topics: impl Iterator<Item = &'a TopicName>,
+    claims: Option<&Claims>,
+) -> Option<u64> {
+    let claims = claims?;
+    topics
+        .any(TopicName::is_private)
+        .then(|| claims.expires_at_ms())
 }
 
 fn judge(
     presented: &Presented,
     config: &Config,
-    topic: &TopicName,
+    topics: &[TopicName],
     now_ms: u64,
 ) -> Result<Option<Claims>, Error> {
-    let private = topic.is_private();
+    let private = topics.iter().any(TopicName::is_private);
     let claims = match presented {
         Presented::Nowhere => None,
         Presented::Header(token) => Some(verify(token, config, now_ms)?),
@@ -82,7 +98,7 @@ fn judge(
         },
     };
     if private {
-        covers(claims.as_ref().ok_or(Error::TokenRequired)?, topic)?;
+        covers(claims.as_ref().ok_or(Error::TokenRequired)?, topics)?;
     }
     Ok(claims)
 }
@@ -93,8 +109,9 @@ fn verify(token: &str, config: &Config, now_ms: u64) -> Result<Claims, Error> {
     Ok(token::verify(token, keys, now_ms)?)
 }
 
-fn covers(claims: &Claims, topic: &TopicName) -> Result<(), Error> {
-    if topic.is_private() && !claims.may_read(topic) {
+fn covers(claims: &Claims, topics: &[TopicName]) -> Result<(), Error> {
+    let closed = |topic: &TopicName| topic.is_private() && !claims.may_read(topic);
+    if topics.iter().any(closed) {
         return Err(Error::TopicForbidden);
     }
     Ok(())
@@ -153,9 +170,12 @@ mod tests {
         mint(&serde_json::from_str(&claims).unwrap(), &key(by))
     }
 
-    fn judged(presented: &Presented, topic: &str) -> Result<Option<Claims>, Error> {
-        let topic = TopicName::parse(topic).unwrap();
-        judge(presented, &config(), &topic, NOW_MS)
+    fn judged(presented: &Presented, topics: &str) -> Result<Option<Claims>, Error> {
+        let topics: Vec<_> = topics
+            .split(',')
+            .map(|name| TopicName::parse(name).unwrap())
+            .collect();
+        judge(presented, &config(), &topics, NOW_MS)
     }
 
     #[test]
@@ -179,6 +199,10 @@ mod tests {
         assert!(judged(&Presented::Cookie(good), "private/a").is_ok());
         assert!(matches!(
             judged(&header(token("private/b", 60, 1)), "private/a"),
+            Err(Error::TopicForbidden)
+        ));
+        assert!(matches!(
+            judged(&header(token("private/b", 60, 1)), "private/b,a,private/a"),
             Err(Error::TopicForbidden)
         ));
         for bad in [token("*", -60, 1), token("*", 60, 2), "x".to_owned()] {

@@ -1,13 +1,12 @@
-//! The connections of one topic's object: the streams and hibernating WebSockets of its subscribers, and
-//! the streams of those who watch who is connected. All of a kind are told the same bytes
-//! (`audience.rs`), but for WebSockets that have not said yet who they are.
+//! The connections of one object: the streams and hibernating WebSockets of its subscribers, in groups
+//! that are told the same bytes (`audience.rs`), and the streams of those who watch who is connected.
 //!
 //! What is open is kept in `subscribers.js`, where it outlives a panic of the Wasm instance.
 
 use std::time::Duration;
 
 use headstart_protocol::{channel::Down, sse::HEARTBEAT};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use worker::{
     State, WebSocket,
@@ -15,6 +14,7 @@ use worker::{
     web_sys::{self, ReadableStream},
 };
 
+use super::seat::Seat;
 use crate::{error::Error, platform, waiters};
 
 #[wasm_bindgen(module = "/src/topic/subscribers.js")]
@@ -23,11 +23,21 @@ extern "C" {
     fn open_stream_js(
         of: &str,
         id: &str,
-        first: &Uint8Array,
+        group: &str,
+        seat: &str,
         heartbeat: &Uint8Array,
         heartbeat_ms: f64,
         life_ms: f64,
     ) -> ReadableStream;
+
+    #[wasm_bindgen(js_name = beginStream)]
+    fn begin_stream_js(of: &str, id: &str, first: &Uint8Array);
+
+    #[wasm_bindgen(js_name = endStream)]
+    fn end_stream_js(of: &str, id: &str);
+
+    #[wasm_bindgen(js_name = streamSeats)]
+    fn stream_seats_js(of: &str) -> Array;
 
     #[wasm_bindgen(js_name = streamCount)]
     fn stream_count_js(of: &str) -> u32;
@@ -36,18 +46,24 @@ extern "C" {
     fn take_ended_js(of: &str) -> String;
 
     #[wasm_bindgen(js_name = writeStreams)]
-    fn write_streams_js(of: &str, bytes: &Uint8Array);
+    fn write_streams_js(of: &str, group: &str, bytes: &Uint8Array);
 
     #[wasm_bindgen(catch, js_name = acceptSocket)]
     fn accept_socket_js(
         context: &JsValue,
         socket: &web_sys::WebSocket,
-        live: bool,
+        group: &str,
         attachment: &str,
     ) -> Result<(), JsValue>;
 
     #[wasm_bindgen(catch, js_name = attach)]
-    fn attach_js(socket: &web_sys::WebSocket, live: bool, attachment: &str) -> Result<(), JsValue>;
+    fn attach_js(socket: &web_sys::WebSocket, attachment: &str) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(catch, js_name = goLive)]
+    fn go_live_js(socket: &web_sys::WebSocket) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(js_name = isLive)]
+    fn is_live_js(socket: &web_sys::WebSocket) -> bool;
 
     #[wasm_bindgen(catch, js_name = attachment)]
     fn attachment_js(socket: &web_sys::WebSocket) -> Result<String, JsValue>;
@@ -59,16 +75,7 @@ extern "C" {
     fn heard_js(socket: &web_sys::WebSocket);
 
     #[wasm_bindgen(js_name = sendSockets)]
-    fn send_sockets_js(context: &JsValue, messages: &Array, question: &str);
-}
-
-/// Who reads a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Readers {
-    /// Of the topic's updates.
-    Subscribers,
-    /// Of who is connected.
-    Watchers,
+    fn send_sockets_js(context: &JsValue, group: &str, messages: &Array, question: &str);
 }
 
 /// The connections of the object that `state` belongs to.
@@ -95,36 +102,45 @@ impl Crowd {
         &self.subscribers
     }
 
-    /// Opens a stream that begins with `first` and ends after about `life`, and not later than in
-    /// `at_most`. The jitter keeps streams that were opened together from coming back together.
+    /// Opens a subscriber's stream, which ends after about `life`, and not later than in `at_most`. It is
+    /// told nothing until [`Crowd::begin_stream`].
     pub fn open_stream(
         &self,
-        readers: Readers,
-        id: &str,
-        first: &[u8],
+        seat: &Seat,
+        group: &str,
         life: Duration,
         at_most: Option<Duration>,
     ) -> ReadableStream {
-        let life_ms = waiters::with_jitter(life);
-        let at_most_ms = at_most.map_or(f64::INFINITY, |time| time.as_secs_f64() * 1000.0);
-        open_stream_js(
-            self.name(readers),
-            id,
-            &Uint8Array::from(first),
-            &Uint8Array::from(HEARTBEAT),
-            waiters::with_jitter(waiters::HEARTBEAT_EVERY),
-            life_ms.min(at_most_ms),
+        open(
+            &self.subscribers,
+            (&seat.id, group, &json(seat)),
+            life,
+            at_most,
         )
     }
 
-    /// How many streams there are.
-    pub fn streams(&self, readers: Readers) -> u32 {
-        stream_count_js(self.name(readers))
+    /// Writes to a subscriber's stream, and from now on whatever its group is told. Where it has gone
+    /// meanwhile, nothing happens.
+    pub fn begin_stream(&self, id: &str, first: &[u8]) {
+        begin_stream_js(&self.subscribers, id, &Uint8Array::from(first));
     }
 
-    /// Writes to every stream. Whoever does not keep up is dropped, and delays nobody.
-    pub fn write(&self, readers: Readers, bytes: &[u8]) {
-        write_streams_js(self.name(readers), &Uint8Array::from(bytes));
+    /// Ends a subscriber's stream.
+    pub fn end_stream(&self, id: &str) {
+        end_stream_js(&self.subscribers, id);
+    }
+
+    /// What stands with the subscribers' streams that are told everything.
+    pub fn stream_seats(&self) -> Vec<Seat> {
+        let seats = stream_seats_js(&self.subscribers).into_iter();
+        seats
+            .filter_map(|seat| serde_json::from_str(&seat.as_string()?).ok())
+            .collect()
+    }
+
+    /// Writes to every stream of a group. Whoever does not keep up is dropped, and delays nobody.
+    pub fn write(&self, group: &str, bytes: &[u8]) {
+        write_streams_js(&self.subscribers, group, &Uint8Array::from(bytes));
     }
 
     /// The ids of subscribers' streams that have ended since this was asked last.
@@ -135,17 +151,35 @@ impl Crowd {
             .collect()
     }
 
-    /// Accepts a WebSocket; a `live` one is told everything from now on.
+    /// Opens the stream of somebody who watches, by a name of its own, that begins with `first`.
+    pub fn open_watcher(
+        &self,
+        id: &str,
+        first: &[u8],
+        life: Duration,
+        at_most: Option<Duration>,
+    ) -> ReadableStream {
+        let stream = open(&self.watchers, (id, "", ""), life, at_most);
+        begin_stream_js(&self.watchers, id, &Uint8Array::from(first));
+        stream
+    }
+
+    /// How many watch.
+    pub fn watchers(&self) -> u32 {
+        stream_count_js(&self.watchers)
+    }
+
+    /// Writes to everybody who watches. Whoever does not keep up is dropped.
+    pub fn write_watchers(&self, bytes: &[u8]) {
+        write_streams_js(&self.watchers, "", &Uint8Array::from(bytes));
+    }
+
+    /// Accepts a WebSocket, which is told nothing until [`go_live`].
     ///
     /// # Errors
     /// [`Error::Platform`] when the platform does not take it.
-    pub fn accept<T: Serialize>(
-        &self,
-        socket: &WebSocket,
-        live: bool,
-        attachment: &T,
-    ) -> Result<(), Error> {
-        accept_socket_js(&self.context, socket.as_ref(), live, &json(attachment))
+    pub fn accept(&self, socket: &WebSocket, seat: &Seat, group: &str) -> Result<(), Error> {
+        accept_socket_js(&self.context, socket.as_ref(), group, &json(seat))
             .map_err(|error| Error::platform("accepting a WebSocket", &error))
     }
 
@@ -161,34 +195,39 @@ impl Crowd {
         ms
     }
 
-    /// Sends messages to every live WebSocket. Whoever does not keep up is dropped, and delays nobody.
-    pub fn send(&self, messages: &[String]) {
-        let messages: Array = messages.iter().map(JsValue::from).collect();
+    /// Sends messages to every live WebSocket of a group. Whoever does not keep up is dropped, and
+    /// delays nobody.
+    pub fn send(&self, group: &str, messages: &Array) {
         let question = Down::Ping {
             n: platform::now_ms(),
         };
-        send_sockets_js(&self.context, &messages, &question.to_json());
-    }
-
-    fn name(&self, readers: Readers) -> &str {
-        match readers {
-            Readers::Subscribers => &self.subscribers,
-            Readers::Watchers => &self.watchers,
-        }
+        send_sockets_js(&self.context, group, messages, &question.to_json());
     }
 }
 
-/// Changes what stands with a WebSocket, and whether it is told everything from now on.
+/// Changes what stands with a WebSocket.
 ///
 /// # Errors
 /// [`Error::Platform`] when the platform does not take it.
-pub fn attach<T: Serialize>(socket: &WebSocket, live: bool, attachment: &T) -> Result<(), Error> {
-    attach_js(socket.as_ref(), live, &json(attachment))
-        .map_err(|error| Error::platform("keeping what stands with a WebSocket", &error))
+pub fn attach(socket: &WebSocket, seat: &Seat) -> Result<(), Error> {
+    attach_js(socket.as_ref(), &json(seat)).map_err(|error| keeping(&error))
+}
+
+/// A WebSocket is told everything from now on.
+///
+/// # Errors
+/// [`Error::Platform`] when the platform does not take it.
+pub fn go_live(socket: &WebSocket) -> Result<(), Error> {
+    go_live_js(socket.as_ref()).map_err(|error| keeping(&error))
+}
+
+/// Whether a WebSocket is told everything.
+pub fn is_live(socket: &WebSocket) -> bool {
+    is_live_js(socket.as_ref())
 }
 
 /// What stands with a WebSocket.
-pub fn attachment<T: DeserializeOwned>(socket: &WebSocket) -> Option<T> {
+pub fn seat(socket: &WebSocket) -> Option<Seat> {
     let text = attachment_js(socket.as_ref()).ok()?;
     serde_json::from_str(&text).ok()
 }
@@ -198,7 +237,31 @@ pub fn heard(socket: &WebSocket) {
     heard_js(socket.as_ref());
 }
 
+/// The jitter keeps streams that were opened together from coming back together.
+fn open(
+    of: &str,
+    (id, group, seat): (&str, &str, &str),
+    life: Duration,
+    at_most: Option<Duration>,
+) -> ReadableStream {
+    let life_ms = waiters::with_jitter(life);
+    let at_most_ms = at_most.map_or(f64::INFINITY, |time| time.as_secs_f64() * 1000.0);
+    open_stream_js(
+        of,
+        id,
+        group,
+        seat,
+        &Uint8Array::from(HEARTBEAT),
+        waiters::with_jitter(waiters::HEARTBEAT_EVERY),
+        life_ms.min(at_most_ms),
+    )
+}
+
+fn keeping(error: &JsValue) -> Error {
+    Error::platform("keeping what stands with a WebSocket", error)
+}
+
 fn json<T: Serialize>(value: &T) -> String {
-    // What stands with a socket has string keys only, and so a JSON form.
+    // What stands with a connection has string keys only, and so a JSON form.
     serde_json::to_string(value).unwrap_or_default()
 }

@@ -8,12 +8,15 @@
 //! | What does a request say of topics? | `request.rs` |
 //! | Who may read a topic? | `access.rs` |
 //! | What is the latest, and what came after a number? | `read.rs` |
-//! | How does a client subscribe? | `connect.rs`, `subscription.rs`, `seat.rs` |
+//! | Where does a client subscribe? | `connect.rs`, `placement.rs`, `subscription.rs` |
+//! | How is it let in, and what does it say? | `host.rs`, `seat.rs` |
 //! | What is a subscriber told first? | `opening.rs` |
-//! | How does the Worker speak to a topic's object? | `root.rs` |
-//! | The object itself, and its SQLite | `topic_do.rs`, `root_object.rs`, `topic_store.rs` |
-//! | How do its subscribers come and go? | `root_connections.rs`, `root_presence.rs` |
-//! | Who is connected to it? | `crowd.rs`, `subscribers.js` |
+//! | Who is connected at an object, and what are they told? | `connections.rs`, `crowd.rs`, `subscribers.js` |
+//! | How does one speak to a topic's object, the root? | `root.rs` |
+//! | The root itself, and its SQLite | `topic_do.rs`, `root_object.rs`, `topic_store.rs` |
+//! | How does it speak to its relays, and tell who is connected? | `root_relays.rs`, `root_presence.rs` |
+//! | How does one speak to a relay? | `relay.rs` |
+//! | The relay itself, and its SQLite | `relay_do.rs`, `relay_object.rs`, `relay_store.rs` |
 //! | How is an update kept and handed on? | [`update`] |
 //! | What does a topic remember, and what did somebody miss? | [`history`] |
 //! | When is the newest value put to KV? | [`latest`] |
@@ -30,22 +33,29 @@ mod access;
 pub mod audience;
 pub mod coalesce;
 pub mod connect;
+mod connections;
 mod crowd;
 mod digest;
 pub mod follower;
 pub mod history;
+mod host;
 pub mod latest;
 pub mod messages;
 mod opening;
+mod placement;
 pub mod presence;
 pub mod read;
 pub mod region;
+mod relay;
+mod relay_do;
 pub mod relay_name;
+mod relay_object;
+mod relay_store;
 mod request;
 pub mod root;
-mod root_connections;
 mod root_object;
 mod root_presence;
+mod root_relays;
 mod seat;
 pub mod spread;
 pub mod subscribers;

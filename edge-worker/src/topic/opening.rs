@@ -9,15 +9,45 @@ use headstart_protocol::{
 
 use super::{audience::Flush, history::Replay};
 
+/// What a subscriber missed on one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missed {
+    /// The topic.
+    pub topic: TopicName,
+    /// The sequence number of the last update that the subscriber has.
+    pub after: u64,
+    /// The sequence number of the topic's newest update.
+    pub head: u64,
+    /// What lies between them, each part after the other.
+    pub parts: Vec<Replay>,
+}
+
+impl Missed {
+    /// What one replay says, whole.
+    pub fn of(topic: TopicName, replay: Replay) -> Self {
+        Self {
+            topic,
+            after: replay.after,
+            head: replay.head,
+            parts: vec![replay],
+        }
+    }
+
+    fn flushes(&self, delivered_at_ms: u64) -> impl Iterator<Item = Flush<'_>> {
+        self.parts.iter().map(move |part| Flush {
+            topic: &self.topic,
+            gap: part.lost(),
+            updates: &part.updates,
+            delivered_at_ms,
+        })
+    }
+}
+
 /// The opening of one connection.
 #[derive(Debug)]
 pub struct Opening<'a> {
-    /// The topic.
-    pub topic: &'a TopicName,
-    /// The sequence number of the last update that the subscriber has.
-    pub after: u64,
-    /// What came after that.
-    pub missed: &'a Replay,
+    /// Its topics, in its order.
+    pub missed: &'a [Missed],
     /// The connection's secret id.
     pub id: &'a str,
     /// Now, in milliseconds since the Unix epoch.
@@ -28,7 +58,9 @@ impl Opening<'_> {
     /// The frames that a stream begins with, after `retry`. The welcome's id is where the client began:
     /// a stream that breaks before what was missed has all arrived is resumed from there.
     pub fn frames(&self, retry: &[u8]) -> Vec<u8> {
-        let at = [(self.topic, self.after)];
+        let missed = self.missed.iter();
+        let mut at: Vec<(&TopicName, u64)> =
+            missed.map(|missed| (&missed.topic, missed.after)).collect();
         let welcome = Frame {
             event: Some("welcome"),
             id: Some(&Cursors::encode(&at)),
@@ -38,43 +70,51 @@ impl Opening<'_> {
         };
         let mut bytes = retry.to_vec();
         bytes.extend(welcome.encode());
-        bytes.extend(self.missed().sse(&at));
+        for (index, missed) in self.missed.iter().enumerate() {
+            for flush in missed.flushes(self.now_ms) {
+                bytes.extend(flush.sse(&at));
+            }
+            if let Some((_, sequence)) = at.get_mut(index) {
+                *sequence = missed.head;
+            }
+        }
         bytes
     }
 
     /// The messages that a WebSocket begins with.
     pub fn messages(&self) -> Vec<String> {
         let mut messages = vec![Down::Welcome(self.welcome()).to_json()];
-        messages.extend(self.missed().messages());
+        for missed in self.missed {
+            messages.extend(
+                missed
+                    .flushes(self.now_ms)
+                    .flat_map(|flush| flush.messages()),
+            );
+        }
         messages
     }
 
     fn welcome(&self) -> Welcome {
+        let missed = self.missed.iter();
         Welcome {
             subscriber: self.id.to_owned().into(),
-            topics: [(self.topic.clone(), self.missed.head)].into(),
-        }
-    }
-
-    fn missed(&self) -> Flush<'_> {
-        Flush {
-            topic: self.topic,
-            gap: self.missed.gap.map(|first| (self.after, first)),
-            updates: &self.missed.updates,
-            delivered_at_ms: self.now_ms,
+            topics: missed
+                .map(|missed| (missed.topic.clone(), missed.head))
+                .collect(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::update::tests::update, *};
 
-    fn opened(missed: &Replay) -> (String, Vec<String>) {
-        let topic = TopicName::parse("a").unwrap();
+    fn missed(name: &str, replay: Replay) -> Missed {
+        Missed::of(TopicName::parse(name).unwrap(), replay)
+    }
+
+    fn opened(missed: &[Missed]) -> (String, Vec<String>) {
         let opening = Opening {
-            topic: &topic,
-            after: 2,
             missed,
             id: "root.x",
             now_ms: 17,
@@ -85,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_subscriber_that_missed_nothing_is_welcomed_where_it_was() {
-        let (frames, messages) = opened(&Replay::at_head(2));
+        let (frames, messages) = opened(&[missed("a", Replay::at_head(2))]);
         assert_eq!(
             frames,
             "retry: 1000\n\nevent: welcome\nid: 2\ndata: {\"subscriber\":\"root.x\",\"topics\":{\"a\":2}}\n\n"
@@ -95,11 +135,14 @@ mod tests {
 
     #[test]
     fn a_gap_is_told_before_what_is_left() {
-        let missed = Replay {
-            gap: Some(5),
-            ..Replay::at_head(4)
-        };
-        let (frames, messages) = opened(&missed);
+        let (frames, messages) = opened(&[missed(
+            "a",
+            Replay {
+                after: 2,
+                gap: Some(5),
+                ..Replay::at_head(4)
+            },
+        )]);
         assert!(
             frames.ends_with(
                 "event: gap\nid: 4\ndata: {\"topic\":\"a\",\"after\":2,\"first\":5}\n\n"
@@ -107,5 +150,21 @@ mod tests {
             "{frames}"
         );
         assert_eq!(messages[1], r#"{"gap":{"topic":"a","after":2,"first":5}}"#);
+    }
+
+    #[test]
+    fn a_stream_that_breaks_on_the_way_is_resumed_where_it_broke() {
+        let replay = |sequence| Replay {
+            after: sequence - 1,
+            updates: vec![update(sequence)],
+            ..Replay::at_head(sequence)
+        };
+        let (frames, messages) = opened(&[missed("a", replay(5)), missed("b", replay(8))]);
+        let ids: Vec<&str> = frames
+            .lines()
+            .filter_map(|line| line.strip_prefix("id: "))
+            .collect();
+        assert_eq!(ids, ["a=4,b=7", "a=5,b=7", "a=5,b=8"]);
+        assert_eq!(messages.len(), 3);
     }
 }

@@ -118,9 +118,7 @@ impl Roster {
         };
         entry.heard_at = entry.heard_at.max(now);
         if let Some(place) = place {
-            entry.place.latitude = Some(place.latitude());
-            entry.place.longitude = Some(place.longitude());
-            entry.place.shared = true;
+            entry.place.share(place);
         }
         true
     }

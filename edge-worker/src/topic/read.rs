@@ -1,6 +1,8 @@
 //! `GET /topics/{topic}`: the latest update, or with `?since=` those after a sequence number. Both wait
 //! with `Prefer: wait=N`.
 
+use std::{iter, slice};
+
 use headstart_protocol::{
     event::MEDIA_TYPE_EVENT, limits::MAX_WAIT_SECONDS, token::Claims, topic::TopicName,
 };
@@ -26,7 +28,7 @@ use crate::{
 pub async fn get(call: &Call, text: &str) -> Result<Reply, Error> {
     let config = call.config()?;
     let topic = request::topic(text)?;
-    let claims = access::admit(call, config, &topic)?;
+    let claims = access::admit(call, config, slice::from_ref(&topic))?;
     let wait = call
         .head
         .wait_seconds()
@@ -93,9 +95,7 @@ async fn latest(call: &Call, topic: &TopicName, wait: u32) -> Result<(Answer, Pl
 
 /// For how many whole seconds the right to read lasts: a long poll does not outlive its token.
 fn seconds_left(topic: &TopicName, claims: Option<&Claims>, now_ms: u64) -> u32 {
-    let expires_at_ms = claims
-        .filter(|_| topic.is_private())
-        .map_or(u64::MAX, Claims::expires_at_ms);
+    let expires_at_ms = access::expires_at_ms(iter::once(topic), claims).unwrap_or(u64::MAX);
     u32::try_from(expires_at_ms.saturating_sub(now_ms) / 1000).unwrap_or(u32::MAX)
 }
 

@@ -1,8 +1,11 @@
 //! In which part of the world a relay is, and which one a subscriber is sent to.
 
+use serde::{Deserialize, Serialize};
+
 /// The platform's regions, named as its location hints are
 /// ([data location](https://developers.cloudflare.com/durable-objects/reference/data-location/)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Region {
     /// Western North America.
     Wnam,
@@ -102,6 +105,8 @@ mod tests {
     fn every_code_is_read_as_it_was_written() {
         for region in Region::ALL {
             assert_eq!(Region::parse(region.code()), Some(region));
+            let json = format!("\"{}\"", region.code());
+            assert_eq!(serde_json::to_string(&region).unwrap(), json);
         }
         assert_eq!(Region::parse("many"), None);
     }

@@ -11,6 +11,9 @@ use super::region::Region;
 /// that is room for 11.5 million subscribers.
 pub const MAX_SHARDS: u32 = 128;
 
+/// What the secret ids of a root's own connections begin with; no region is called so.
+pub const ROOT: &str = "root";
+
 /// What a name of a relay for several topics begins with; no region is called so.
 const MANY: &str = "many:";
 
@@ -71,6 +74,32 @@ impl RelayName {
         }
     }
 
+    /// The object that holds the connection with this secret id, of a subscriber to `topic`: `None` for
+    /// the topic's root.
+    ///
+    /// # Errors
+    /// [`NotARelay`], for what is no id of ours.
+    pub fn of_connection(id: &str, topic: &TopicName) -> Result<Option<Self>, NotARelay> {
+        let (address, _) = id.rsplit_once('.').ok_or(NotARelay)?;
+        if address == ROOT {
+            return Ok(None);
+        }
+        if address.starts_with(MANY) {
+            return Self::parse(address).map(Some);
+        }
+        let (region, of_region) = address.split_once(':').ok_or(NotARelay)?;
+        let region = Region::parse(region).ok_or(NotARelay)?;
+        let shard = shard(of_region).ok_or(NotARelay)?;
+        Ok(Some(Self::of_topic(region, shard, topic.clone())))
+    }
+
+    /// What the secret ids of its connections begin with: its name without the topic.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let many = if self.topic.is_some() { "" } else { MANY };
+        format!("{many}{}:{}", self.region.code(), self.shard)
+    }
+
     /// Where it is.
     #[must_use]
     pub fn region(&self) -> Region {
@@ -91,10 +120,10 @@ fn shard(text: &str) -> Option<u32> {
 
 impl fmt::Display for RelayName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (region, shard) = (self.region.code(), self.shard);
+        f.write_str(&self.address())?;
         match &self.topic {
-            Some(topic) => write!(f, "{region}:{shard}:{topic}"),
-            None => write!(f, "{MANY}{region}:{shard}"),
+            Some(topic) => write!(f, ":{topic}"),
+            None => Ok(()),
         }
     }
 }
@@ -145,6 +174,29 @@ mod tests {
             "weur:0:a b",
         ] {
             assert_eq!(RelayName::parse(wrong), Err(NotARelay), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_found_by_its_secret_id() {
+        let topic = TopicName::parse("a").unwrap();
+        let at = |id: &str| RelayName::of_connection(id, &topic);
+        assert_eq!(at("root.0a"), Ok(None));
+        for (id, name) in [("weur:3.0a", "weur:3:a"), ("many:oc:1.0a", "many:oc:1")] {
+            let relay = at(id).unwrap().unwrap();
+            assert_eq!(relay.to_string(), name);
+            assert_eq!(format!("{}.0a", relay.address()), id);
+        }
+        for wrong in [
+            "",
+            "root",
+            "weur.0a",
+            "weur:128.0a",
+            "weur:0:a.0a",
+            "many:.x",
+            "x:0.y",
+        ] {
+            assert_eq!(at(wrong), Err(NotARelay), "{wrong}");
         }
     }
 

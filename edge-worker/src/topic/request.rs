@@ -2,6 +2,7 @@
 
 use headstart_protocol::{
     cursor::{CursorError, Cursors, digits},
+    limits::MAX_TOPICS_PER_CONNECTION,
     topic::{TopicError, TopicName},
 };
 use worker::js_sys;
@@ -16,21 +17,43 @@ pub fn topic(text: &str) -> Result<TopicName, Error> {
     Ok(TopicName::parse(&decoded(text)?)?)
 }
 
-/// The sequence number after which a client resumes: by `Last-Event-ID`, which a browser sends by itself
-/// when it reconnects and so is newer than `last_event_id` in the URL; `None` where it says neither.
+/// The topics that a query names, each once, in its order.
+///
+/// # Errors
+/// [`Error::Topic`], and [`Error::TopicCount`] for none or more than
+/// [`MAX_TOPICS_PER_CONNECTION`].
+pub fn topics(head: &Head) -> Result<Vec<TopicName>, Error> {
+    let mut topics = Vec::new();
+    for text in head.query_values("topic") {
+        let topic = topic(text)?;
+        if !topics.contains(&topic) {
+            topics.push(topic);
+        }
+        if topics.len() > MAX_TOPICS_PER_CONNECTION {
+            return Err(Error::TopicCount);
+        }
+    }
+    if topics.is_empty() {
+        return Err(Error::TopicCount);
+    }
+    Ok(topics)
+}
+
+/// The sequence numbers after which a client resumes: by `Last-Event-ID`, which a browser sends by itself
+/// when it reconnects and so is newer than `last_event_id` in the URL.
 ///
 /// # Errors
 /// [`Error::Cursor`].
-pub fn cursor(head: &Head, topic: &TopicName) -> Result<Option<u64>, Error> {
+pub fn cursors(head: &Head, topics: &[TopicName]) -> Result<Cursors, Error> {
     let text = if head.last_event_id.is_empty() {
         decoded(head.query_value("last_event_id").unwrap_or_default()).map_err(|_| CursorError)?
     } else {
         head.last_event_id.clone()
     };
     if text.is_empty() {
-        return Ok(None);
+        return Ok(Cursors::default());
     }
-    Ok(Cursors::parse(&text, std::slice::from_ref(topic))?.get(topic))
+    Ok(Cursors::parse(&text, topics)?)
 }
 
 /// Whether the current value is to come first.
@@ -115,11 +138,40 @@ mod tests {
     #[test]
     fn the_header_says_where_to_resume_before_the_query_does() {
         let topic = TopicName::parse("a").unwrap();
-        let resumed = |url: &str, header: &str| cursor(&head(url, header), &topic);
+        let resumed = |url: &str, header: &str| {
+            let cursors = cursors(&head(url, header), std::slice::from_ref(&topic));
+            cursors.map(|cursors| cursors.get(&topic))
+        };
         assert_eq!(resumed("http://e/?last_event_id=7", "9").unwrap(), Some(9));
         assert_eq!(resumed("http://e/?last_event_id=7", "").unwrap(), Some(7));
         assert_eq!(resumed("http://e/", "").unwrap(), None);
         assert!(resumed("http://e/", "seven").is_err());
+    }
+
+    #[test]
+    fn topics_are_named_once_each_and_not_too_many() {
+        let named = |query: &str| {
+            let topics = topics(&head(&format!("http://e/topics?{query}"), ""))?;
+            Ok::<_, Error>(topics.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            named("topic=b&latest=1&topic=a/c&topic=b").unwrap(),
+            ["b", "a/c"]
+        );
+        let many = |count: usize| {
+            let pairs: Vec<String> = (0..count).map(|n| format!("topic=t{n}")).collect();
+            pairs.join("&")
+        };
+        assert!(named(&many(MAX_TOPICS_PER_CONNECTION)).is_ok());
+        for wrong in [
+            "",
+            "topic",
+            "topics=a",
+            &many(MAX_TOPICS_PER_CONNECTION + 1),
+        ] {
+            assert!(matches!(named(wrong), Err(Error::TopicCount)), "{wrong}");
+        }
+        assert!(matches!(named("topic=a&topic="), Err(Error::Topic(_))));
     }
 
     #[test]

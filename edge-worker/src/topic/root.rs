@@ -2,26 +2,57 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `POST /topics/{topic}/publish`, events in JSON | 200, an `EventResult` each |
+//! | `POST /topics/{topic}/publish`, events in JSON | 200, an [`EventResult`] each |
 //! | `GET /topics/{topic}/latest?than=N&wait=S` | 200, sequence number, LF, event; 204 for none |
 //! | `GET /topics/{topic}/since?after=N&wait=S` | 200, the body of the public route |
-//! | `GET /topics/{topic}/events`, `/ws` | as the public routes |
+//! | `GET /topics/{topic}/events`, `/ws` | as the public routes, or [`Seated::AtRelays`] |
+//! | `POST /topics/{topic}/follow`, a [`Follow`] | 200, a [`FollowAnswer`] |
+//! | `GET /topics/{topic}/missed?after=N` | 200, a [`Replay`] |
 //! | `GET /topics/{topic}/subscribers` | 200, the body of the public route |
 //! | `GET /topics/{topic}/watch` | as the public route `.../subscribers/events` |
 //! | `POST /topics/{topic}/acks`, the body of the public route | 200, whether the subscriber is known |
 
 use headstart_protocol::{event::Event, kv::topic_key, report::EventResult, topic::TopicName};
-use worker::Env;
+use serde::de::DeserializeOwned;
+use worker::{Env, web_sys};
 
-use super::{subscribers::AckBody, subscription::Subscription};
+use super::{
+    history::Replay,
+    messages::{Follow, FollowAnswer},
+    subscribers::AckBody,
+    subscription::Subscription,
+};
 use crate::{
-    call::{Call, Reply},
+    answer::Answer,
+    call::Call,
     error::Error,
-    platform,
+    platform::{self, Object},
 };
 
 /// The binding of the class `TopicDo`.
 const BINDING: &str = "TOPICS";
+
+/// The status of a root's answer to a subscriber whose place is at a relay (RFC 9110: Misdirected
+/// Request); it goes no further than the Worker.
+const AT_RELAYS: u16 = 421;
+
+/// The header of that answer with the number of relays.
+const SHARDS_HEADER: &str = "Headstart-Shards";
+
+/// What became of a request to subscribe at the root.
+#[derive(Debug)]
+pub enum Seated {
+    /// It is answered.
+    Here(web_sys::Response),
+    /// The subscriber's place is at one of that many relays.
+    AtRelays(u32),
+}
+
+/// The root's answer to a subscriber whose place is at a relay.
+#[must_use]
+pub fn at_relays(shards: u32) -> Answer {
+    Answer::new(AT_RELAYS).header(SHARDS_HEADER, &shards.to_string())
+}
 
 /// An update with its sequence number, as its event's JSON.
 pub type Numbered = (u64, Vec<u8>);
@@ -37,9 +68,7 @@ pub async fn publish(
 ) -> Result<Vec<EventResult>, Error> {
     let body = serde_json::to_string(events)
         .map_err(|error| Error::Platform(format!("events' JSON: {error}")))?;
-    let answer = ask(env, topic, "POST", "publish", Some(&body)).await?;
-    serde_json::from_slice(&answer)
-        .map_err(|error| Error::Platform(format!("the answer of {BINDING}: {error}")))
+    read(&ask(env, topic, "POST", "publish", Some(&body)).await?)
 }
 
 /// The latest update, if there is one. Where that is number `than`, waits for the next one for up to
@@ -109,9 +138,25 @@ pub async fn subscribers(env: &Env, topic: &TopicName) -> Result<Vec<u8>, Error>
 pub async fn ack(env: &Env, topic: &TopicName, ack: &AckBody) -> Result<bool, Error> {
     let body = serde_json::to_string(ack)
         .map_err(|error| Error::Platform(format!("an ack's JSON: {error}")))?;
-    let answer = ask(env, topic, "POST", "acks", Some(&body)).await?;
-    serde_json::from_slice(&answer)
-        .map_err(|error| Error::Platform(format!("the answer of {BINDING}: {error}")))
+    read(&ask(env, topic, "POST", "acks", Some(&body)).await?)
+}
+
+/// A relay says that it is there.
+///
+/// # Errors
+/// [`Error::Platform`].
+pub async fn follow(env: &Env, topic: &TopicName, follow: &Follow) -> Result<FollowAnswer, Error> {
+    let body = serde_json::to_string(follow)
+        .map_err(|error| Error::Platform(format!("a follow's JSON: {error}")))?;
+    read(&ask(env, topic, "POST", "follow", Some(&body)).await?)
+}
+
+/// The updates after `after`, as many as one answer holds.
+///
+/// # Errors
+/// [`Error::Platform`].
+pub async fn missed(env: &Env, topic: &TopicName, after: u64) -> Result<Replay, Error> {
+    read(&ask(env, topic, "GET", &format!("missed?after={after}"), None).await?)
 }
 
 /// Hands a request for a stream or WebSocket on to the topic's object.
@@ -123,12 +168,31 @@ pub async fn subscribe(
     topic: &TopicName,
     what: &str,
     subscription: &Subscription,
-) -> Result<Reply, Error> {
+) -> Result<Seated, Error> {
     let path = format!("topics/{topic}/{what}");
-    let object = (BINDING, topic.as_str());
     let response =
-        platform::subscribe(&call.env, object, &path, &call.request, subscription).await?;
-    Ok(Reply::Untouched(response))
+        platform::subscribe(&call.env, root(topic), &path, &call.request, subscription).await?;
+    if response.status() != AT_RELAYS {
+        return Ok(Seated::Here(response));
+    }
+    let shards = response.headers().get(SHARDS_HEADER).ok().flatten();
+    shards
+        .and_then(|text| text.parse().ok())
+        .map(Seated::AtRelays)
+        .ok_or_else(|| Error::Platform(format!("{BINDING} named no relays")))
+}
+
+fn root(topic: &TopicName) -> Object<'_> {
+    Object {
+        binding: BINDING,
+        name: topic.as_str(),
+        hint: "",
+    }
+}
+
+fn read<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(answer)
+        .map_err(|error| Error::Platform(format!("the answer of {BINDING}: {error}")))
 }
 
 /// Asks a topic's root.
@@ -143,7 +207,7 @@ async fn ask(
     body: Option<&str>,
 ) -> Result<Vec<u8>, Error> {
     let url = format!("http://topic/topics/{topic}/{what}");
-    let (status, answer) = platform::ask(env, BINDING, topic.as_str(), method, &url, body).await?;
+    let (status, answer) = platform::ask(env, root(topic), method, &url, body).await?;
     match status {
         200 | 204 => Ok(answer),
         503 => Err(Error::TooManySubscribers),

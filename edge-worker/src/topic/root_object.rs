@@ -1,16 +1,15 @@
 //! What a topic's root object does: numbers updates, stores and tells them, answers who asks for them,
-//! and puts the latest value to KV. Its rules are in `history.rs`, `latest.rs` and `coalesce.rs`; its
-//! connections in `root_connections.rs`, who they are in `root_presence.rs`.
+//! and puts the latest value to KV. Its rules are in `history.rs`, `latest.rs` and `coalesce.rs`; how it
+//! speaks to relays is in `root_relays.rs`, who is connected to the topic in `root_presence.rs`.
 
 use std::{
     cell::{OnceCell, RefCell},
-    collections::HashSet,
     rc::Rc,
     time::Duration,
 };
 
 use headstart_protocol::{
-    channel::{CLOSE_TOKEN, Gap},
+    channel::Gap,
     event::Event,
     kv::{TopicMetadata, topic_key},
     limits::{MAX_EVENTS_BODY_BYTES, MAX_WAIT_SECONDS},
@@ -20,16 +19,22 @@ use headstart_protocol::{
     update,
 };
 use serde::Serialize;
-use worker::{Delay, Env, State, web_sys};
+use worker::{Delay, Env, State, WebSocket, WebSocketIncomingMessage, web_sys};
 
 use super::{
     audience::Flush as Told,
     coalesce::{Coalesce, Flush},
-    crowd::{self, Crowd, Readers},
-    history::{Appended, History, Identity},
+    connections::Connections,
+    history::{Appended, History, Identity, Replay},
+    host::{self, Host},
     latest::Latest,
-    presence::{self, Roster},
-    seat::Seat,
+    opening::Missed,
+    relay_name::ROOT,
+    root,
+    root_presence::Presence,
+    seat,
+    spread::Spread,
+    subscription::Subscription,
     topic_store::{POSITIONED, SENT, TopicStore},
     update::{EventJson, Update},
 };
@@ -39,10 +44,10 @@ use crate::{
     config::{self, Config},
     error::Error,
     head::Head,
-    platform, waiters, websocket,
+    platform, waiters,
 };
 
-/// How many bytes of updates one answer to `?since=` brings; the rest is asked for again.
+/// How many bytes of updates one answer brings; the rest is asked for again.
 const ANSWER_BYTES: usize = 1024 * 1024;
 
 /// After how long a write to KV that nothing was heard of is looked after, in milliseconds: the object
@@ -52,9 +57,8 @@ const LOOK_AFTER_MS: u64 = 5_000;
 /// What the object holds, shared with what it does later.
 #[derive(Debug)]
 pub struct Root {
-    pub(super) state: State,
     pub(super) env: Env,
-    pub(super) crowd: Crowd,
+    pub(super) connections: Connections,
     pub(super) store: OnceCell<TopicStore>,
     /// Loaded by the first request.
     pub(super) memory: RefCell<Option<Memory>>,
@@ -68,13 +72,10 @@ pub struct Memory {
     pub(super) coalesce: Coalesce,
     /// Numbered and stored, and not yet told to anyone.
     pub(super) untold: Vec<Update>,
-    /// Ids of the WebSockets. The platform has them too, but lists them at a cost that grows with
-    /// their number.
-    pub(super) sockets: HashSet<String>,
-    /// Who is connected.
-    pub(super) roster: Roster,
-    /// What those who watch that were told last; nothing while nobody does.
-    pub(super) watched: Option<presence::Told>,
+    /// The topic's relays.
+    pub(super) spread: Spread,
+    /// What is known of who is connected.
+    pub(super) presence: Presence,
     /// For when the alarm is set.
     pub(super) alarm_at: Option<u64>,
 }
@@ -83,7 +84,7 @@ pub struct Memory {
 #[derive(Serialize)]
 struct Since<'a> {
     topic: &'a TopicName,
-    pub(super) latest: u64,
+    latest: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     gap: Option<Gap>,
     updates: Vec<&'a EventJson>,
@@ -94,8 +95,7 @@ impl Root {
     /// The object as it begins: nothing is loaded yet.
     pub(super) fn new(state: State, env: Env) -> Self {
         Self {
-            crowd: Crowd::of(&state),
-            state,
+            connections: Connections::of(state),
             env,
             store: OnceCell::new(),
             memory: RefCell::new(None),
@@ -113,16 +113,19 @@ impl Root {
             .strip_prefix("/topics/")
             .and_then(|rest| rest.rsplit_once('/'))
             .ok_or(Error::NotFound)?;
-        self.begin(&TopicName::parse(topic)?, config)?;
+        let topic = TopicName::parse(topic)?;
+        self.begin(&topic, config)?;
+        host::forget_ended(self.as_ref())?;
         let reply = match (head.method.as_str(), what) {
-            ("POST", "publish") => self.publish(request).await,
+            ("POST", "publish") => self.take_all(request).await,
             ("GET", "latest") => self.latest(head).await,
             ("GET", "since") => self.since(head).await,
-            ("GET", "events") => self.events(request, head, config),
-            ("GET", "ws") => self.socket(request, config),
-            ("GET", "subscribers") => self.subscribers(),
-            ("GET", "watch") => self.watch(request, head, config),
-            ("POST", "acks") => self.ack(request).await,
+            ("GET", "events" | "ws") => self.subscribe(request, what, config),
+            ("POST", "follow") => self.follow(request).await,
+            ("GET", "missed") => self.missed(head),
+            ("GET", "subscribers") => self.subscribers().await,
+            ("GET", "watch") => self.watch(request, head, config).await,
+            ("POST", "acks") => host::ack(self.as_ref(), request, &topic).await,
             _ => Err(Error::NotFound),
         }?;
         self.set_alarm().await?;
@@ -145,24 +148,79 @@ impl Root {
         if store.topic()?.is_none() {
             store.set_topic(topic)?;
         }
+        let (relays, shards) = (store.relays()?, store.shards()?);
+        self.connections.restore();
         *self.memory.borrow_mut() = Some(Memory {
             topic: topic.clone(),
             latest: Latest::restore(history.head(), store.number(POSITIONED)?),
             coalesce: Coalesce::default(),
+            spread: Spread::restore(config.topics.relay_capacity, history.head(), relays, shards),
             history,
             untold,
-            sockets: self.seats().map(|seat| seat.id).collect(),
-            roster: self.roster(),
-            watched: None,
+            presence: Presence::default(),
             alarm_at: None,
         });
-        self.flush()
+        self.flush()?;
+        self.ask_relays()
     }
 
-    pub(super) async fn publish(
+    /// Loads the topic that has been here before. Gives whether there is one.
+    fn begin_again(self: &Rc<Self>, config: &Config) -> Result<bool, Error> {
+        let Some(topic) = self.store()?.topic()? else {
+            return Ok(false);
+        };
+        self.begin(&topic, config)?;
+        Ok(true)
+    }
+
+    /// A WebSocket's client says something.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`], [`Error::Platform`].
+    pub(super) async fn hear(
+        self: &Rc<Self>,
+        socket: &WebSocket,
+        message: WebSocketIncomingMessage,
+    ) -> Result<(), Error> {
+        let settings = config::of(&self.env);
+        let config = config::ready(&settings)?;
+        if !self.begin_again(config)? {
+            return Ok(());
+        }
+        host::hear(self, socket, message, config)?;
+        self.set_alarm().await
+    }
+
+    /// A WebSocket has gone.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`], [`Error::Platform`].
+    pub(super) fn leave(self: &Rc<Self>, socket: &WebSocket) -> Result<(), Error> {
+        let settings = config::of(&self.env);
+        if self.begin_again(config::ready(&settings)?)? {
+            host::leave(self.as_ref(), socket)?;
+        }
+        Ok(())
+    }
+
+    /// A client subscribes here, or is told that its place is at a relay.
+    fn subscribe(
         self: &Rc<Self>,
         request: &web_sys::Request,
+        how: &str,
+        config: &Config,
     ) -> Result<Reply, Error> {
+        let subscription: Subscription = platform::read_subscription(request)?;
+        if let Some(shards) = self.relays_of(subscription.region, config)? {
+            return Ok(root::at_relays(shards).into());
+        }
+        match how {
+            "ws" => host::open_socket(self, subscription),
+            _ => host::open_stream(self, subscription, config),
+        }
+    }
+
+    async fn take_all(self: &Rc<Self>, request: &web_sys::Request) -> Result<Reply, Error> {
         let body = platform::read_body(request, 2 * MAX_EVENTS_BODY_BYTES).await?;
         let events: Vec<Event> = serde_json::from_slice(&body)
             .map_err(|error| Error::Platform(format!("events to publish: {error}")))?;
@@ -206,7 +264,7 @@ impl Root {
         })?;
         match arrived {
             Some(Flush::Now) => self.flush()?,
-            Some(Flush::In(ms)) => self.later(ms, |root| {
+            Some(Flush::In(ms)) => self.later(ms, |root| async move {
                 root.with(|memory| memory.coalesce.flushed(platform::now_ms()))?;
                 root.flush()
             }),
@@ -217,7 +275,7 @@ impl Root {
     }
 
     /// Tells everyone what is untold.
-    pub(super) fn flush(&self) -> Result<(), Error> {
+    pub(super) fn flush(self: &Rc<Self>) -> Result<(), Error> {
         let (topic, untold, head) = self.with(|memory| {
             let untold = std::mem::take(&mut memory.untold);
             (memory.topic.clone(), untold, memory.history.head())
@@ -232,20 +290,9 @@ impl Root {
             updates: &untold,
             delivered_at_ms: platform::now_ms(),
         };
-        if self.crowd.streams(Readers::Subscribers) > 0 {
-            let frames = told.sse(&[(&topic, head)]);
-            self.crowd.write(Readers::Subscribers, &frames);
-        }
-        if self.with(|memory| !memory.sockets.is_empty())? {
-            self.crowd.send(&told.messages());
-        }
-        self.with(|memory| {
-            for update in &untold {
-                memory.roster.sent(update.sequence, told.delivered_at_ms);
-            }
-        })?;
-        waiters::settle_all(self.crowd.object(), &[]);
-        Ok(())
+        self.connections.tell(&told, |_| head);
+        waiters::settle_all(self.connections.crowd.object(), &[]);
+        self.push(head)
     }
 
     pub(super) async fn latest(&self, head: &Head) -> Result<Reply, Error> {
@@ -293,7 +340,7 @@ impl Root {
     ) -> Result<(), Error> {
         let seconds = number(head, "wait").min(MAX_WAIT_SECONDS.into());
         let until = platform::now_ms() + seconds * 1000;
-        let object = self.crowd.object();
+        let object = self.connections.crowd.object();
         while self.with(|memory| nothing_new(memory))? {
             let left = until.saturating_sub(platform::now_ms());
             if left == 0 {
@@ -318,7 +365,7 @@ impl Root {
             return;
         };
         let root = Rc::clone(self);
-        self.state.wait_until(async move {
+        self.connections.state().wait_until(async move {
             let written = root.write(&topic, sequence, &event).await;
             let now = platform::now_ms();
             let settled = match written {
@@ -357,37 +404,25 @@ impl Root {
     /// The alarm: does what is due.
     pub(super) async fn wake(self: &Rc<Self>) -> Result<(), Error> {
         let settings = config::of(&self.env);
-        let config = config::ready(&settings)?;
-        let Some(topic) = self.store()?.topic()? else {
+        if !self.begin_again(config::ready(&settings)?)? {
             return Ok(());
-        };
-        self.begin(&topic, config)?;
+        }
         let now = platform::now_ms();
         let trim = self.with(|memory| {
             memory.alarm_at = None;
             memory.history.trim(now)
         })?;
         self.store()?.trim(trim)?;
-        self.end_expired(now);
+        self.connections.end_expired();
+        self.ask_relays()?;
         self.position();
         self.set_alarm().await
-    }
-
-    /// Ends the WebSockets whose tokens have expired; streams end by themselves.
-    pub(super) fn end_expired(&self, now: u64) {
-        for socket in self.state.get_websockets() {
-            let seat: Option<Seat> = crowd::attachment(&socket);
-            let expires = seat.and_then(|seat| seat.subscription.expires_at_ms());
-            if expires.is_some_and(|at| at <= now) {
-                websocket::close(&socket, CLOSE_TOKEN, "the token has expired");
-            }
-        }
     }
 
     /// Sets the alarm for what is due next.
     pub(super) async fn set_alarm(&self) -> Result<(), Error> {
         let now = platform::now_ms();
-        let expiry = self.next_expiry();
+        let expiry = self.connections.next_expiry();
         let set = self.with(|memory| {
             let value = match memory.latest.next_due() {
                 Some(at) => Some(at.max(now)),
@@ -395,7 +430,8 @@ impl Root {
                 None if memory.latest.is_behind() => Some(now + LOOK_AFTER_MS),
                 None => None,
             };
-            let due = [value, memory.history.next_due(), expiry]
+            let relays = memory.spread.next_due().map(|at| at.max(now));
+            let due = [value, relays, memory.history.next_due(), expiry]
                 .into_iter()
                 .flatten()
                 .min()?;
@@ -407,40 +443,21 @@ impl Root {
         })?;
         if let Some(due) = set {
             let offset = i64::try_from(due.saturating_sub(now)).unwrap_or(i64::MAX);
-            self.state.storage().set_alarm(offset).await?;
+            self.connections.state().storage().set_alarm(offset).await?;
         }
         Ok(())
     }
 
-    /// When the first token of a WebSocket expires. Only private topics have such.
-    pub(super) fn next_expiry(&self) -> Option<u64> {
-        let private = self.with(|memory| memory.topic.is_private()).ok()?;
-        if !private {
-            return None;
-        }
-        self.seats()
-            .filter_map(|seat| seat.subscription.expires_at_ms())
-            .min()
-    }
-
     /// Does something in `ms` milliseconds, while the object stays awake.
-    pub(super) fn later(
+    pub(super) fn later<F: Future<Output = Result<(), Error>>>(
         self: &Rc<Self>,
         ms: u64,
-        what: impl FnOnce(&Rc<Self>) -> Result<(), Error> + 'static,
-    ) {
-        self.later_ms(Duration::from_millis(ms), what);
-    }
-
-    pub(super) fn later_ms(
-        self: &Rc<Self>,
-        time: Duration,
-        what: impl FnOnce(&Rc<Self>) -> Result<(), Error> + 'static,
+        what: impl FnOnce(Rc<Self>) -> F + 'static,
     ) {
         let root = Rc::clone(self);
-        self.state.wait_until(async move {
-            Delay::from(time).await;
-            log(what(&root));
+        self.connections.state().wait_until(async move {
+            Delay::from(Duration::from_millis(ms)).await;
+            log(what(root).await);
         });
     }
 
@@ -448,7 +465,7 @@ impl Root {
         if let Some(store) = self.store.get() {
             return Ok(store);
         }
-        let store = TopicStore::open(self.state.storage().sql())?;
+        let store = TopicStore::open(self.connections.state().storage().sql())?;
         Ok(self.store.get_or_init(|| store))
     }
 
@@ -461,13 +478,59 @@ impl Root {
     }
 }
 
+impl Host for Root {
+    fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    fn address(&self) -> Result<String, Error> {
+        Ok(ROOT.to_owned())
+    }
+
+    /// Everyone else is told first what is untold, so that all are at the head.
+    async fn catch_up(self: &Rc<Self>, subscription: Subscription) -> Result<Vec<Missed>, Error> {
+        self.flush()?;
+        self.with(|memory| {
+            let head = memory.history.head();
+            let topics = subscription.wanted.iter();
+            topics
+                .map(|wanted| {
+                    let after = subscription.begins_after(wanted.cursor, head);
+                    let missed = if after == head {
+                        Replay::at_head(head)
+                    } else {
+                        memory.history.replay(after, usize::MAX)
+                    };
+                    Missed::of(wanted.topic.clone(), missed)
+                })
+                .collect()
+        })
+    }
+
+    fn publish(
+        self: &Rc<Self>,
+        socket: &WebSocket,
+        _topic: TopicName,
+        event: Event,
+    ) -> Result<(), Error> {
+        for result in self.take(vec![event])? {
+            seat::published(socket, result);
+        }
+        Ok(())
+    }
+
+    fn emptied(&self, _topics: Vec<TopicName>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 pub(super) fn log(result: Result<(), Error>) {
     if let Err(error) = result {
         error.log();
     }
 }
 
-fn number(head: &Head, name: &str) -> u64 {
+pub(super) fn number(head: &Head, name: &str) -> u64 {
     head.query_value(name)
         .and_then(|value| value.parse().ok())
         .unwrap_or(0)

@@ -1,22 +1,18 @@
-//! Who is connected to a topic's root object, and who watches that. Its rules are in `presence.rs`.
+//! Who is connected to a topic, at its root object and at its relays, and who watches that. The rules are
+//! in `presence.rs`.
 
-use std::{rc::Rc, time::Duration};
+use std::rc::Rc;
 
-use headstart_protocol::{
-    limits::{MAX_ACK_BODY_BYTES, SILENT_AFTER_MS},
-    presence::{SubscriberList, Transport},
-    sse::Frame,
-};
+use futures_util::future::join_all;
+use headstart_protocol::{presence::SubscriberList, sse::Frame};
 use serde::Serialize;
 use worker::web_sys;
 
 use super::{
-    crowd::{self, Readers},
-    presence::{self, Roster},
-    root_connections::served_from_here,
+    host, presence, relay,
+    relay_name::{ROOT, RelayName},
     root_object::Root,
-    seat::Seat,
-    subscribers::AckBody,
+    seat,
     subscription::Subscription,
 };
 use crate::{
@@ -24,135 +20,104 @@ use crate::{
     tickets::stream_headers, waiters,
 };
 
+/// What the root knows of who is connected, beside its own connections.
+#[derive(Debug, Default)]
+pub struct Presence {
+    /// What those who watch were told last; nothing while nobody does.
+    watched: Option<presence::Told>,
+    /// Who is at the relays, and when they were asked.
+    at_relays: Option<(u64, Vec<SubscriberList>)>,
+}
+
 impl Root {
-    /// Those who are connected when the object begins anew.
-    pub(super) fn roster(&self) -> Roster {
+    /// Who is connected now. The relays are asked at most every [`presence::TELL_EVERY_MS`].
+    async fn list(&self) -> Result<SubscriberList, Error> {
+        host::forget_ended(self)?;
         let now = platform::now_ms();
-        let mut roster = Roster::default();
-        for seat in self.seats() {
-            if !seat.subscription.awaited {
-                let place = seat.subscription.place;
-                roster.connected(&seat.id, Transport::Ws, place, seat.connected_at_ms, now);
-            }
+        let (topic, relays) = self.with(|memory| {
+            let known = memory.presence.at_relays.as_ref();
+            let fresh = known.is_some_and(|(at, _)| now < at + presence::TELL_EVERY_MS);
+            let relays = memory.spread.relays().map(|(name, _)| name.clone());
+            let relays: Option<Vec<RelayName>> = (!fresh).then(|| relays.collect());
+            (memory.topic.clone(), relays)
+        })?;
+        if let Some(relays) = relays {
+            let asked = relays
+                .iter()
+                .map(|name| relay::subscribers(&self.env, name, &topic));
+            let answers = join_all(asked).await.into_iter();
+            // One that cannot be asked now is asked again in a second.
+            let lists = answers.filter_map(|answer| answer.map_err(|error| error.log()).ok());
+            let lists = lists.collect();
+            self.with(|memory| memory.presence.at_relays = Some((now, lists)))?;
         }
-        roster
-    }
-
-    pub(super) fn connected(
-        &self,
-        id: &str,
-        transport: Transport,
-        subscription: &Subscription,
-        connected_at: u64,
-    ) -> Result<(), Error> {
-        let now = platform::now_ms();
-        let ended = self.crowd.take_ended();
+        let own = self.connections.list(&topic);
         self.with(|memory| {
-            for id in &ended {
-                memory.roster.left(id);
-            }
-            let place = subscription.place.clone();
-            memory
-                .roster
-                .connected(id, transport, place, connected_at, now);
-            memory.roster.caught_up(id, memory.history.head(), now);
+            let at_relays = memory.presence.at_relays.iter();
+            let lists = at_relays.flat_map(|(_, lists)| lists.iter().cloned());
+            presence::merge(&topic, lists.chain([own]))
         })
     }
 
-    /// Who is connected now.
-    pub(super) fn list(&self) -> Result<SubscriberList, Error> {
-        let now = platform::now_ms();
-        let ended = self.crowd.take_ended();
-        let sockets = self.state.get_websockets();
-        let pinged: Vec<(String, u64)> = sockets
-            .iter()
-            .filter_map(|socket| {
-                let at = self.crowd.pinged_at_ms(socket);
-                let fresh = now.saturating_sub(at) < SILENT_AFTER_MS;
-                let seat: Seat = fresh.then(|| crowd::attachment(socket))??;
-                Some((seat.id, at))
-            })
-            .collect();
-        self.with(|memory| {
-            for id in &ended {
-                memory.roster.left(id);
-            }
-            for (id, at) in &pinged {
-                memory.roster.heard(id, None, *at);
-            }
-            memory.roster.list(&memory.topic, now)
-        })
-    }
-
-    pub(super) fn subscribers(&self) -> Result<Reply, Error> {
-        Ok(Answer::json(200, &self.list()?).into())
+    pub(super) async fn subscribers(&self) -> Result<Reply, Error> {
+        Ok(Answer::json(200, &self.list().await?).into())
     }
 
     /// Opens a stream of who is connected: all of them first, then changes.
-    pub(super) fn watch(
+    pub(super) async fn watch(
         self: &Rc<Self>,
         request: &web_sys::Request,
         head: &Head,
         config: &Config,
     ) -> Result<Reply, Error> {
         let subscription: Subscription = platform::read_subscription(request)?;
-        if self.crowd.streams(Readers::Watchers) >= waiters::MAX_WAITERS {
+        let crowd = &self.connections.crowd;
+        if crowd.watchers() >= waiters::MAX_WAITERS {
             return Err(Error::TooManySubscribers);
         }
-        let list = self.list()?;
+        let list = self.list().await?;
         let mut first = delivery::opening(platform::random());
         first.extend(frame("subscribers", &list));
-        let at_most = subscription
-            .expires_at_ms()
-            .map(|at| Duration::from_millis(at.saturating_sub(head.now_ms)));
-        let stream =
-            self.crowd
-                .open_stream(Readers::Watchers, "", &first, config.stream_life, at_most);
+        let at_most = subscription.right_lasts(head.now_ms);
+        let id = seat::new_id(ROOT)?;
+        let stream = crowd.open_watcher(&id, &first, config.stream_life, at_most);
         let begun = self.with(|memory| {
-            let begun = memory.watched.is_none();
+            let begun = memory.presence.watched.is_none();
             if begun {
-                memory.watched = Some(presence::Told::list(&list, head.now_ms));
+                let told = presence::Told::list(&list, platform::now_ms());
+                memory.presence.watched = Some(told);
             }
             begun
         })?;
         if begun {
-            self.later(presence::TELL_EVERY_MS, Self::tell_watchers);
+            self.tell_watchers_later();
         }
         let answer = stream_headers(Answer::new(200)).stream(stream);
-        Ok(served_from_here(answer, &subscription.node))
+        Ok(host::served_from_here(answer, &subscription.node))
+    }
+
+    fn tell_watchers_later(self: &Rc<Self>) {
+        self.later(presence::TELL_EVERY_MS, |root| async move {
+            root.tell_watchers().await
+        });
     }
 
     /// Tells those who watch what has changed, and goes on every second until nobody watches.
-    pub(super) fn tell_watchers(self: &Rc<Self>) -> Result<(), Error> {
-        let watched = self.crowd.streams(Readers::Watchers) > 0;
-        let list = self.list()?;
+    async fn tell_watchers(self: &Rc<Self>) -> Result<(), Error> {
+        let crowd = &self.connections.crowd;
+        if crowd.watchers() == 0 {
+            return self.with(|memory| memory.presence.watched = None);
+        }
+        let list = self.list().await?;
         let changes = self.with(|memory| {
-            if !watched {
-                memory.watched = None;
-            }
-            let told = memory.watched.as_mut()?;
+            let told = memory.presence.watched.as_mut()?;
             told.changes(&list, platform::now_ms())
         })?;
         if let Some(changes) = changes {
-            self.crowd
-                .write(Readers::Watchers, &frame("changes", &changes));
+            crowd.write_watchers(&frame("changes", &changes));
         }
-        if watched {
-            self.later(presence::TELL_EVERY_MS, Self::tell_watchers);
-        }
+        self.tell_watchers_later();
         Ok(())
-    }
-
-    pub(super) async fn ack(&self, request: &web_sys::Request) -> Result<Reply, Error> {
-        let body = platform::read_body(request, MAX_ACK_BODY_BYTES).await?;
-        let ack: AckBody = serde_json::from_slice(&body)
-            .map_err(|error| Error::Platform(format!("an ack: {error}")))?;
-        let id = ack.subscriber.as_str();
-        let now = platform::now_ms();
-        let known = self.with(|memory| {
-            memory.roster.heard(id, ack.place, now) && memory.roster.acked(id, ack.sequence, now)
-        })?;
-        Ok(Answer::json(200, &known).into())
     }
 }
 

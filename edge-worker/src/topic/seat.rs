@@ -3,6 +3,7 @@
 use headstart_protocol::{
     channel::{CLOSE_FORBIDDEN, CLOSE_TOKEN, Down, MessageError, Up},
     limits::MAX_SUBSCRIBER_MESSAGE_BYTES,
+    presence::Transport,
     report::{EventResult, Status},
 };
 use serde::{Deserialize, Serialize};
@@ -11,15 +12,26 @@ use worker::{WebSocket, WebSocketIncomingMessage};
 use super::{access, subscription::Subscription};
 use crate::{config::Config, error::Error, platform, websocket};
 
-/// What stands with a WebSocket, and survives the sleep of its object.
+/// What stands with a connection: with a stream as long as it lasts, with a WebSocket over the sleep of
+/// its object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Seat {
     /// The connection's secret id, under which it acks.
     pub id: String,
     /// When it connected, in milliseconds since the Unix epoch.
     pub connected_at_ms: u64,
+    /// How it is connected.
+    pub transport: Transport,
     /// What it asked for.
     pub subscription: Subscription,
+}
+
+impl Seat {
+    /// When the right of a WebSocket ends, in milliseconds since the Unix epoch; a stream ends by itself.
+    pub fn socket_expires_at_ms(&self) -> Option<u64> {
+        let of_socket = self.transport == Transport::Ws;
+        self.subscription.expires_at_ms().filter(|_| of_socket)
+    }
 }
 
 /// What a message asks of the object.
@@ -50,7 +62,7 @@ pub fn hear(
     }
     match Up::from_json(&text) {
         Err(MessageError::Event(error)) => {
-            publish_refused(socket, "", error.to_string());
+            publish_failed(socket, "", Status::Rejected, error.to_string());
             Asked::Nothing
         }
         Err(error @ MessageError::Malformed { .. }) => {
@@ -67,8 +79,8 @@ pub fn hear(
 }
 
 fn admit(socket: &WebSocket, mut seat: Seat, token: &str, config: &Config) -> Asked {
-    let topic = &seat.subscription.topic;
-    match access::admit_token(token, config, topic, platform::now_ms()) {
+    let topics = seat.subscription.topics();
+    match access::admit_token(token, config, &topics, platform::now_ms()) {
         Ok(claims) => {
             let first = seat.subscription.awaited;
             seat.subscription.claims = Some(claims);
@@ -104,12 +116,22 @@ pub fn published(socket: &WebSocket, result: EventResult) {
     let _ = socket.send_with_str(Down::Published(result).to_json());
 }
 
-/// Tells a client that what it published is refused.
-pub fn publish_refused(socket: &WebSocket, id: &str, reason: String) {
+/// Tells a client why what it published was not taken.
+pub fn publish_failed(socket: &WebSocket, id: &str, status: Status, reason: impl Into<String>) {
     let result = EventResult {
         id: id.to_owned(),
-        status: Status::Rejected,
-        reason: Some(reason),
+        status,
+        reason: Some(reason.into()),
     };
     published(socket, result);
+}
+
+/// A new connection's secret id: what says at which object it is, and 128 random bits.
+///
+/// # Errors
+/// [`Error::Platform`] where the platform has no random bits.
+pub fn new_id(address: &str) -> Result<String, Error> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| Error::Platform(error.to_string()))?;
+    Ok(format!("{address}.{:032x}", u128::from_be_bytes(random)))
 }

@@ -1,4 +1,4 @@
-// Who is subscribed at a topic's Durable Object: open streams, and what hibernating WebSockets have in
+// Who is subscribed at a Durable Object: open streams, and what hibernating WebSockets have in
 // memory. Called from crowd.rs only.
 //
 // Streams are kept here and not in Rust because a panic takes the memory of the whole Wasm instance
@@ -15,17 +15,22 @@ const MAX_UNANSWERED = 4 * 1024 * 1024;
 // A private close code (RFC 6455, section 7.4.2): the client did not keep up.
 const TOO_SLOW = 4008;
 
-// The streams, by what they are of: a topic's updates, or who is connected to it.
+// The streams, by what they are of: an object's updates, or who is connected to its topic. Each has all
+// of them by their ids, and those that are told what is broadcast by their groups.
 const open = new Map();
-// Ids of streams that have ended since somebody asked, in the same way.
+// Ids of subscribers' streams that have ended since somebody asked, in the same way.
 const ended = new Map();
 
 function end(of, stream) {
   clearInterval(stream.beat);
   clearTimeout(stream.life);
   const streams = open.get(of);
-  if (!streams?.delete(stream)) return;
-  if (streams.size === 0) open.delete(of);
+  if (!streams?.all.delete(stream.id)) return;
+  const group = streams.groups.get(stream.group);
+  if (group?.delete(stream) && group.size === 0) streams.groups.delete(stream.group);
+  if (streams.all.size === 0) open.delete(of);
+  // Nobody asks for those in no seat, so keeping them would only fill the memory.
+  if (stream.seat === '') return;
   const ids = ended.get(of);
   if (ids === undefined) ended.set(of, [stream.id]);
   else ids.push(stream.id);
@@ -43,7 +48,7 @@ function close(of, stream) {
 function write(of, stream, bytes) {
   const { controller } = stream;
   try {
-    if (controller.desiredSize > 0) {
+    if (controller.desiredSize + stream.allowance > 0) {
       controller.enqueue(bytes);
     } else {
       end(of, stream);
@@ -55,28 +60,58 @@ function write(of, stream, bytes) {
   }
 }
 
-// A stream, known by `id`, that begins with `first` and says `heartbeat` every so often. It ends when the client goes
-// or is too slow, or after `lifeMs`.
-export function openStream(of, id, first, heartbeat, heartbeatMs, lifeMs) {
-  const stream = { id, controller: null, beat: 0, life: 0 };
+// A stream that says nothing but `heartbeat` until `beginStream`. It ends when the client goes or is too
+// slow, or after `lifeMs`. `seat` is what stands with it, as with a WebSocket.
+export function openStream(of, id, group, seat, heartbeat, heartbeatMs, lifeMs) {
+  const stream = { id, group, seat, allowance: 0, controller: null, beat: 0, life: 0 };
   return new ReadableStream(
     {
       start(controller) {
         stream.controller = controller;
         stream.beat = setInterval(() => write(of, stream, heartbeat), heartbeatMs);
         stream.life = setTimeout(() => close(of, stream), lifeMs);
-        const streams = open.get(of);
-        if (streams === undefined) open.set(of, new Set([stream]));
-        else streams.add(stream);
-        controller.enqueue(first);
+        let streams = open.get(of);
+        if (streams === undefined) open.set(of, (streams = { all: new Map(), groups: new Map() }));
+        streams.all.set(id, stream);
       },
       cancel() {
         end(of, stream);
       },
     },
-    // What was missed may be longer than the bound: the stream begins with it whole.
-    new ByteLengthQueuingStrategy({ highWaterMark: MAX_UNREAD_BYTES + first.byteLength }),
+    new ByteLengthQueuingStrategy({ highWaterMark: MAX_UNREAD_BYTES }),
   );
+}
+
+// Writes `first` to a stream, which is told what is broadcast from now on.
+export function beginStream(of, id, first) {
+  const streams = open.get(of);
+  const stream = streams?.all.get(id);
+  if (stream === undefined) return;
+  // What was missed may be longer than the bound: the stream begins with it whole.
+  stream.allowance = first.byteLength;
+  const group = streams.groups.get(stream.group);
+  if (group === undefined) streams.groups.set(stream.group, new Set([stream]));
+  else group.add(stream);
+  write(of, stream, first);
+}
+
+// Ends a stream.
+export function endStream(of, id) {
+  const stream = open.get(of)?.all.get(id);
+  if (stream !== undefined) close(of, stream);
+}
+
+// What stands with the streams that are told what is broadcast. The others, which were about to be when
+// the object ended, are ended.
+export function streamSeats(of) {
+  const streams = open.get(of);
+  if (streams === undefined) return [];
+  const seats = [];
+  for (const stream of [...streams.all.values()]) {
+    if (streams.groups.get(stream.group)?.has(stream)) seats.push(stream.seat);
+    else close(of, stream);
+  }
+  return seats;
 }
 
 const sockets = new WeakMap();
@@ -90,17 +125,27 @@ function socketInfo(socket) {
   return info;
 }
 
-// Hands a WebSocket to the platform, which keeps it while the object sleeps. Only a `live` one is told
-// what is broadcast.
-export function acceptSocket(context, socket, live, attachment) {
-  context.acceptWebSocket(socket);
-  attach(socket, live, attachment);
+// Hands a WebSocket to the platform, which keeps it while the object sleeps. It is told nothing until
+// `goLive`.
+export function acceptSocket(context, socket, group, attachment) {
+  context.acceptWebSocket(socket, [group]);
+  socket.serializeAttachment([false, attachment]);
 }
 
 // Changes what stands with a WebSocket.
-export function attach(socket, live, attachment) {
-  socket.serializeAttachment([live, attachment]);
-  sockets.set(socket, { live, unanswered: 0, asked: false });
+export function attach(socket, attachment) {
+  socket.serializeAttachment([socketInfo(socket).live, attachment]);
+}
+
+// A WebSocket is told what is broadcast from now on.
+export function goLive(socket) {
+  socketInfo(socket).live = true;
+  attach(socket, attachment(socket));
+}
+
+// Whether a WebSocket is told what is broadcast.
+export function isLive(socket) {
+  return socketInfo(socket).live;
 }
 
 // What stands with a WebSocket.
@@ -122,7 +167,7 @@ export function heard(socket) {
 
 // How many streams there are.
 export function streamCount(of) {
-  return open.get(of)?.size ?? 0;
+  return open.get(of)?.all.size ?? 0;
 }
 
 // The ids of the streams that have ended since the last time, one line each.
@@ -132,16 +177,17 @@ export function takeEnded(of) {
   return ids.join('\n');
 }
 
-// Writes to every stream.
-export function writeStreams(of, bytes) {
-  for (const stream of [...(open.get(of) ?? [])]) write(of, stream, bytes);
+// Writes to every stream of a group.
+export function writeStreams(of, group, bytes) {
+  for (const stream of [...(open.get(of)?.groups.get(group) ?? [])]) write(of, stream, bytes);
 }
 
-// Sends `messages` to every live WebSocket. One that has not said anything for long is sent `question`.
-export function sendSockets(context, messages, question) {
+// Sends `messages` to every live WebSocket of a group. One that has not said anything for long is sent
+// `question`.
+export function sendSockets(context, group, messages, question) {
   let length = 0;
   for (const message of messages) length += message.length;
-  for (const socket of context.getWebSockets()) {
+  for (const socket of context.getWebSockets(group)) {
     const info = socketInfo(socket);
     if (!info.live) continue;
     info.unanswered += length;

@@ -2,6 +2,8 @@
 //! (`.../subscribers/events`), and what subscribers over Server-Sent Events say of themselves, who have
 //! no way up of their own (`POST /topics/{topic}/acks`).
 
+use std::slice;
+
 use headstart_protocol::{
     channel::{Place, Secret},
     limits::MAX_ACK_BODY_BYTES,
@@ -9,7 +11,13 @@ use headstart_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{access, request, root, subscription::Subscription};
+use super::{
+    access, relay,
+    relay_name::RelayName,
+    request,
+    root::{self, Seated},
+    subscription::Subscription,
+};
 use crate::{
     answer::Answer,
     call::{Call, Reply},
@@ -50,7 +58,12 @@ pub async fn list(call: &Call, text: &str) -> Result<Reply, Error> {
 /// As [`list`].
 pub async fn events(call: &Call, text: &str) -> Result<Reply, Error> {
     let (topic, subscription) = admit(call, text)?;
-    root::subscribe(call, &topic, "watch", &subscription).await
+    match root::subscribe(call, &topic, "watch", &subscription).await? {
+        Seated::Here(response) => Ok(Reply::Untouched(response)),
+        Seated::AtRelays(_) => Err(Error::Platform(
+            "a root that does not tell who is there".to_owned(),
+        )),
+    }
 }
 
 /// `POST /topics/{topic}/acks`
@@ -61,7 +74,12 @@ pub async fn ack(call: &Call, text: &str) -> Result<Reply, Error> {
     let (topic, _) = admit(call, text)?;
     let body = platform::read_body(&call.request, MAX_ACK_BODY_BYTES).await?;
     let ack: AckBody = serde_json::from_slice(&body).map_err(|_| Error::MalformedAck)?;
-    if root::ack(&call.env, &topic, &ack).await? {
+    let at = RelayName::of_connection(ack.subscriber.as_str(), &topic);
+    let known = match at.map_err(|_| Error::UnknownSubscriber)? {
+        None => root::ack(&call.env, &topic, &ack).await?,
+        Some(relay) => relay::ack(&call.env, &relay, &topic, &ack).await?,
+    };
+    if known {
         Ok(Answer::new(204).header("Cache-Control", "no-store").into())
     } else {
         Err(Error::UnknownSubscriber)
@@ -71,11 +89,11 @@ pub async fn ack(call: &Call, text: &str) -> Result<Reply, Error> {
 fn admit(call: &Call, text: &str) -> Result<(TopicName, Subscription), Error> {
     let config = call.config()?;
     let topic = request::topic(text)?;
-    let claims = access::admit(call, config, &topic)?;
+    let claims = access::admit(call, config, slice::from_ref(&topic))?;
     if !config.topics.presence {
         return Err(Error::PresenceOff);
     }
-    let subscription = Subscription::new(call, topic.clone(), claims);
+    let subscription = Subscription::new(call, vec![topic.clone()], claims);
     Ok((topic, subscription))
 }
 

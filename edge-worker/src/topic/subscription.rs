@@ -1,21 +1,35 @@
 //! What the Worker tells a Durable Object of a client that subscribes there.
 
-use headstart_protocol::{presence::SubscriberPlace, token::Claims, topic::TopicName};
+use std::time::Duration;
+
+use headstart_protocol::{
+    cursor::Cursors, presence::SubscriberPlace, token::Claims, topic::TopicName,
+};
 use serde::{Deserialize, Serialize};
 
+use super::{access, region::Region};
 use crate::{call::Call, platform};
 
-/// A request to subscribe, checked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Subscription {
+/// A topic that a client wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
     /// The topic.
     pub topic: TopicName,
     /// The sequence number after which the client resumes.
     pub cursor: Option<u64>,
-    /// Whether a client without a cursor begins with the current value.
+}
+
+/// A request to subscribe, checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Subscription {
+    /// The topics, each once, in the order in which the client named them.
+    pub wanted: Vec<Wanted>,
+    /// Whether the current value comes first of each topic that the client has no cursor of.
     pub latest: bool,
     /// Where the client is.
     pub place: SubscriberPlace,
+    /// In which part of the world that is.
+    pub region: Region,
     /// The claims of its token, if it had one.
     pub claims: Option<Claims>,
     /// It has to say who it is before it is told anything.
@@ -24,34 +38,73 @@ pub struct Subscription {
     pub node: String,
 }
 
+/// What the platform says of where a client is, as far as it says it.
+#[derive(Debug, Default, Deserialize)]
+struct Whereabouts {
+    #[serde(default)]
+    continent: String,
+    #[serde(default)]
+    country: String,
+    longitude: Option<f64>,
+}
+
 impl Subscription {
-    /// A request that begins at the head.
-    pub fn new(call: &Call, topic: TopicName, claims: Option<Claims>) -> Self {
-        Self {
+    /// A request that begins at the heads of these topics.
+    pub fn new(call: &Call, topics: Vec<TopicName>, claims: Option<Claims>) -> Self {
+        let at: Whereabouts = platform::client_place(&call.request);
+        let wanted = topics.into_iter().map(|topic| Wanted {
             topic,
             cursor: None,
+        });
+        Self {
+            wanted: wanted.collect(),
             latest: false,
             place: platform::client_place(&call.request),
+            region: Region::of_client(&at.continent, &at.country, at.longitude),
             claims,
             awaited: false,
             node: call.node.to_string(),
         }
     }
 
-    /// The sequence number after which the client begins on a topic whose newest update is `head`: its
-    /// cursor, else before the current value where it wants that first, else the head.
-    pub fn begins_after(&self, head: u64) -> u64 {
-        let before = u64::from(self.latest);
-        self.cursor.unwrap_or(head.saturating_sub(before))
+    /// With the cursors of a client that resumes.
+    #[must_use]
+    pub fn after(mut self, cursors: &Cursors) -> Self {
+        for wanted in &mut self.wanted {
+            wanted.cursor = cursors.get(&wanted.topic);
+        }
+        self
     }
 
-    /// When the right to read ends, in milliseconds since the Unix epoch: never, where the topic needs
-    /// none.
+    /// The topics, in their order.
+    pub fn topics(&self) -> Vec<TopicName> {
+        let topics = self.wanted.iter();
+        topics.map(|wanted| wanted.topic.clone()).collect()
+    }
+
+    /// Whether `topic` is one of the topics.
+    pub fn has(&self, topic: &TopicName) -> bool {
+        self.wanted.iter().any(|wanted| wanted.topic == *topic)
+    }
+
+    /// The sequence number after which the client begins on a topic whose newest update is `head`: its
+    /// cursor, else before the current value where it wants that first, else the head.
+    pub fn begins_after(&self, cursor: Option<u64>, head: u64) -> u64 {
+        let before = u64::from(self.latest);
+        cursor.unwrap_or(head.saturating_sub(before))
+    }
+
+    /// When the right to read ends, in milliseconds since the Unix epoch: never, where no topic needs
+    /// one.
     pub fn expires_at_ms(&self) -> Option<u64> {
-        self.claims
-            .as_ref()
-            .filter(|_| self.topic.is_private())
-            .map(Claims::expires_at_ms)
+        let topics = self.wanted.iter().map(|wanted| &wanted.topic);
+        access::expires_at_ms(topics, self.claims.as_ref())
+    }
+
+    /// For how long the right to read lasts from `now_ms` on; `None` for ever.
+    pub fn right_lasts(&self, now_ms: u64) -> Option<Duration> {
+        let expires_at_ms = self.expires_at_ms()?;
+        Some(Duration::from_millis(expires_at_ms.saturating_sub(now_ms)))
     }
 }
 
@@ -59,12 +112,16 @@ impl Subscription {
 mod tests {
     use super::*;
 
-    fn subscription(topic: &str, cursor: Option<u64>, latest: bool) -> Subscription {
+    fn subscription(topics: &[&str], latest: bool) -> Subscription {
+        let wanted = topics.iter().map(|name| Wanted {
+            topic: TopicName::parse(name).unwrap(),
+            cursor: None,
+        });
         Subscription {
-            topic: TopicName::parse(topic).unwrap(),
-            cursor,
+            wanted: wanted.collect(),
             latest,
             place: SubscriberPlace::default(),
+            region: Region::Weur,
             claims: serde_json::from_str(r#"{"exp":17}"#).unwrap(),
             awaited: false,
             node: "local".to_owned(),
@@ -73,16 +130,26 @@ mod tests {
 
     #[test]
     fn a_subscriber_begins_at_its_cursor_else_where_it_asks_to() {
-        assert_eq!(subscription("a", Some(3), true).begins_after(9), 3);
-        assert_eq!(subscription("a", None, true).begins_after(9), 8);
-        assert_eq!(subscription("a", None, false).begins_after(9), 9);
-        assert_eq!(subscription("a", None, true).begins_after(0), 0);
+        let begins = |cursor, latest, head| subscription(&["a"], latest).begins_after(cursor, head);
+        assert_eq!(begins(Some(3), true, 9), 3);
+        assert_eq!(begins(None, true, 9), 8);
+        assert_eq!(begins(None, false, 9), 9);
+        assert_eq!(begins(None, true, 0), 0);
     }
 
     #[test]
-    fn only_a_private_topic_ends_with_the_token() {
-        let expires = |topic| subscription(topic, None, false).expires_at_ms();
-        assert_eq!(expires("private/a"), Some(17_000));
-        assert_eq!(expires("a"), None);
+    fn each_topic_has_the_cursor_that_names_it() {
+        let topics = ["a", "b"].map(|name| TopicName::parse(name).unwrap());
+        let cursors = Cursors::parse("b=7", &topics).unwrap();
+        let wanted = subscription(&["a", "b"], false).after(&cursors).wanted;
+        let at: Vec<_> = wanted.iter().map(|wanted| wanted.cursor).collect();
+        assert_eq!(at, [None, Some(7)]);
+    }
+
+    #[test]
+    fn a_private_topic_among_them_ends_with_the_token() {
+        let expires = |topics: &[&str]| subscription(topics, false).expires_at_ms();
+        assert_eq!(expires(&["a", "private/a"]), Some(17_000));
+        assert_eq!(expires(&["a", "b"]), None);
     }
 }

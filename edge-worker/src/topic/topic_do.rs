@@ -12,7 +12,7 @@ use worker::{
 };
 
 use super::root_object::Root;
-use crate::{call, config, cors::Cors, error::Error, head::Head, websocket};
+use crate::{call, error::Error, websocket};
 
 /// The object. See the module's own words.
 #[durable_object]
@@ -32,17 +32,10 @@ impl DurableObject for TopicDo {
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
-        let request = request.inner();
-        let head = Head::read(request);
-        let settings = config::of(&self.root.env);
-        let response = match config::ready(&settings) {
-            Ok(config) => {
-                let reply = self.root.answer(request, &head, config).await;
-                call::finish(reply, &head, &config.cors)
-            }
-            Err(error) => call::finish(Err(error), &head, &Cors::none()),
-        }?;
-        Ok(response.into())
+        call::answer_object(&self.root.env, &request, async |request, head, config| {
+            self.root.answer(request, head, config).await
+        })
+        .await
     }
 
     async fn alarm(&self) -> Result<Response> {
@@ -68,14 +61,12 @@ impl DurableObject for TopicDo {
         _reason: String,
         _was_clean: bool,
     ) -> Result<()> {
-        self.root.leave(&socket);
         websocket::close(&socket, websocket::closing_code(code), "");
-        Ok(())
+        self.root.leave(&socket).map_err(Error::into_worker)
     }
 
     async fn websocket_error(&self, socket: WebSocket, _error: worker::Error) -> Result<()> {
-        self.root.leave(&socket);
-        Ok(())
+        self.root.leave(&socket).map_err(Error::into_worker)
     }
 
     async fn connect(&self, _socket: worker::Socket) -> Result<()> {

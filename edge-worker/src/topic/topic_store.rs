@@ -5,6 +5,8 @@
 //! | `state` | a value by its name: the topic, what was sent, what was put to KV |
 //! | `history` | an update that is kept |
 //! | `taken` | an event that was taken, to recognise it when it comes again |
+//! | `relays` | a relay that follows |
+//! | `shards` | a region that is spread over more than one relay |
 
 use headstart_protocol::topic::TopicName;
 use serde::Deserialize;
@@ -12,6 +14,9 @@ use worker::{SqlStorage, SqlStorageValue};
 
 use super::{
     history::{Identity, Kept, Taken, Trim},
+    region::Region,
+    relay_name::RelayName,
+    spread::Registered,
     update::{EventJson, Update},
 };
 use crate::error::Error;
@@ -36,6 +41,9 @@ impl TopicStore {
             "CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
             "CREATE TABLE IF NOT EXISTS history (sequence INTEGER PRIMARY KEY, at INTEGER NOT NULL, event TEXT NOT NULL)",
             "CREATE TABLE IF NOT EXISTS taken (sequence INTEGER PRIMARY KEY, at INTEGER NOT NULL, identity TEXT NOT NULL)",
+            // A number of 64 random bits is text, as JavaScript's numbers do not hold it.
+            "CREATE TABLE IF NOT EXISTS relays (name TEXT PRIMARY KEY, epoch TEXT NOT NULL, subscribers INTEGER NOT NULL) WITHOUT ROWID",
+            "CREATE TABLE IF NOT EXISTS shards (region TEXT PRIMARY KEY, shards INTEGER NOT NULL) WITHOUT ROWID",
         ] {
             sql.exec(statement, None)?;
         }
@@ -177,6 +185,90 @@ impl TopicStore {
                 self.0.exec(statement, vec![integer(sequence)])?;
             }
         }
+        Ok(())
+    }
+
+    /// Every relay that follows.
+    ///
+    /// # Errors
+    /// [`Error::Platform`].
+    pub fn relays(&self) -> Result<Vec<Registered>, Error> {
+        #[derive(Deserialize)]
+        struct Row {
+            name: RelayName,
+            epoch: String,
+            subscribers: u32,
+        }
+        let rows: Vec<Row> = self
+            .0
+            .exec("SELECT name, epoch, subscribers FROM relays", None)?
+            .to_array()?;
+        let registered = |row: Row| {
+            Some(Registered {
+                relay: row.name,
+                epoch: row.epoch.parse().ok()?,
+                subscribers: row.subscribers,
+            })
+        };
+        Ok(rows.into_iter().filter_map(registered).collect())
+    }
+
+    /// Stores that a relay follows.
+    ///
+    /// # Errors
+    /// [`Error::Platform`].
+    pub fn save_relay(&self, relay: &Registered) -> Result<(), Error> {
+        self.0.exec(
+            "INSERT OR REPLACE INTO relays (name, epoch, subscribers) VALUES (?, ?, ?)",
+            vec![
+                relay.relay.to_string().into(),
+                relay.epoch.to_string().into(),
+                integer(relay.subscribers.into()),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Deletes a relay: it does not follow any more.
+    ///
+    /// # Errors
+    /// [`Error::Platform`].
+    pub fn forget_relay(&self, relay: &RelayName) -> Result<(), Error> {
+        let name = relay.to_string().into();
+        self.0
+            .exec("DELETE FROM relays WHERE name = ?", vec![name])?;
+        Ok(())
+    }
+
+    /// Over how many relays each region is spread; one that is missing, over one.
+    ///
+    /// # Errors
+    /// [`Error::Platform`].
+    pub fn shards(&self) -> Result<Vec<(Region, u32)>, Error> {
+        #[derive(Deserialize)]
+        struct Row {
+            region: Region,
+            shards: u32,
+        }
+        let rows: Vec<Row> = self
+            .0
+            .exec("SELECT region, shards FROM shards", None)?
+            .to_array()?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.region, row.shards))
+            .collect())
+    }
+
+    /// Stores over how many relays a region is spread.
+    ///
+    /// # Errors
+    /// [`Error::Platform`].
+    pub fn save_shards(&self, region: Region, shards: u32) -> Result<(), Error> {
+        self.0.exec(
+            "INSERT OR REPLACE INTO shards (region, shards) VALUES (?, ?)",
+            vec![region.code().into(), integer(shards.into())],
+        )?;
         Ok(())
     }
 
