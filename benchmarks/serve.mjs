@@ -30,9 +30,8 @@ if (modules[0].contents.includes('index_bg.wasm')) {
   modules.push(module('CompiledWasm', 'index_bg.wasm'));
 }
 
-const miniflare = new Miniflare(
-  convertV4MiniflareOptions({
-    defaultPersistRoot: state,
+const miniflare = new Miniflare({
+  ...convertV4MiniflareOptions({
     workers: [
       {
         ...options,
@@ -43,7 +42,8 @@ const miniflare = new Miniflare(
       },
     ],
   }),
-);
+  resourcePersistencePath: state,
+});
 
 function pair(setting) {
   const at = setting.indexOf('=');

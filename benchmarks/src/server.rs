@@ -150,6 +150,8 @@ async fn start_headstart(
         ("LOGIN_KEYS", login_key().expose()),
         // Nobody is to be sent away while it is measured.
         ("STREAM_LIFE_SECONDS", "3600".to_owned()),
+        // One object, as the others have one.
+        ("RELAY_THRESHOLD", "10000".to_owned()),
     ];
     all.extend_from_slice(settings);
     start_worker(folder, "wrangler.toml", all).await
