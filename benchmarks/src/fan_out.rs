@@ -2,6 +2,7 @@
 
 use anyhow::ensure;
 use headstart_protocol::presence::Transport;
+use origin_publisher::load::files;
 
 use crate::{
     server::Kind,
@@ -46,6 +47,8 @@ async fn measure(
     subscribers: usize,
     effort: &Effort,
 ) -> anyhow::Result<Case> {
+    // Before the servers start, which inherit the limit.
+    files::make_room(Kind::ALL.len() * subscribers)?;
     let mut subjects = Vec::new();
     for kind in Kind::ALL {
         subjects.push(Subject::start(kind, transport, &[]).await?);
@@ -58,7 +61,7 @@ async fn measure(
     let mut rounds = Pattern::ALL.map(|pattern| (pattern, Vec::new()));
     for round in 0..effort.rounds {
         for (pattern, measured) in &mut rounds {
-            let mut each = [None; Kind::ALL.len()];
+            let mut each = Each::default();
             for turn in 0..subjects.len() {
                 // Nobody is always the first.
                 let at = (round + turn) % subjects.len();
@@ -69,9 +72,9 @@ async fn measure(
                     count(measurement.deliveries_per_second),
                     ms(measurement.p99),
                 );
-                each[at] = Some(measurement);
+                each[at] = measurement;
             }
-            measured.extend(all(each));
+            measured.push(each);
         }
     }
     Ok(Case {
@@ -106,15 +109,27 @@ async fn pad(subjects: &mut [Subject]) -> anyhow::Result<usize> {
     Ok(longest)
 }
 
-fn all<T, const N: usize>(each: [Option<T>; N]) -> Option<[T; N]> {
-    let values: Vec<T> = each.into_iter().flatten().collect();
-    values.try_into().ok()
+fn print(cases: &[Case], effort: &Effort) {
+    print_speed(cases, effort);
+    print_latency(cases);
+    print_processor(cases);
+    print_memory(cases);
+    for case in cases
+        .iter()
+        .filter(|case| Some(&case.subscribers) == effort.subscribers.first())
+    {
+        println!(
+            "{}: {DATA_BYTES} bytes of data are {} bytes on the wire; the others' updates are padded to that.",
+            table::transport(case.transport),
+            case.wire_bytes
+        );
+    }
 }
 
-fn print(cases: &[Case], effort: &Effort) {
+fn print_speed(cases: &[Case], effort: &Effort) {
     let title = format!(
-        "Deliveries a second, and ms from publishing to delivery; medians of {} rounds.\n\
-         Ratios are those of each round: the median, the least and the most. A burst is {BURST} updates.",
+        "Deliveries a second: medians of {} rounds. Ratios are those of each round: the median, the least\n\
+         and the most. A burst is {BURST} updates.",
         effort.rounds
     );
     let head = [
@@ -126,12 +141,6 @@ fn print(cases: &[Case], effort: &Effort) {
         "nchan",
         "Headstart :\nJavaScript",
         "Headstart :\nnchan",
-        "p50 ms\nHeadstart",
-        "\nJavaScript",
-        "\nnchan",
-        "p99 ms\nHeadstart",
-        "\nJavaScript",
-        "\nnchan",
     ];
     table::print(
         &title,
@@ -142,12 +151,37 @@ fn print(cases: &[Case], effort: &Effort) {
             let speeds = [0, 1, 2].map(|at| count(median(&of(rounds, speed(at)))));
             let ratios =
                 [1, 2].map(|other| spread(&of(rounds, |each| speed(0)(each) / speed(other)(each))));
-            let p50 = [0, 1, 2].map(|at| ms(median_time(rounds.iter().map(|each| each[at].p50))));
-            let p99 = [0, 1, 2].map(|at| ms(median_time(rounds.iter().map(|each| each[at].p99))));
-            [&speeds[..], &ratios, &p50, &p99].concat()
+            [&speeds[..], &ratios].concat()
         }),
     );
+}
 
+fn print_latency(cases: &[Case]) {
+    let title = "Latency: ms from publishing to delivery.";
+    let head = [
+        "transport",
+        "updates",
+        "subscribers",
+        "p50\nHeadstart",
+        "\nJavaScript",
+        "\nnchan",
+        "p99\nHeadstart",
+        "\nJavaScript",
+        "\nnchan",
+    ];
+    table::print(
+        title,
+        2,
+        &head,
+        rows(cases, |rounds| {
+            let p50 = [0, 1, 2].map(|at| ms(median_time(rounds.iter().map(|each| each[at].p50))));
+            let p99 = [0, 1, 2].map(|at| ms(median_time(rounds.iter().map(|each| each[at].p99))));
+            [p50, p99].concat()
+        }),
+    );
+}
+
+fn print_processor(cases: &[Case]) {
     let title = "Processor: µs that the server's process ran for each delivery, and which part of the time it\n\
                  ran. Beside it, in brackets, this program, which plays the subscribers.";
     let head = [
@@ -176,7 +210,9 @@ fn print(cases: &[Case], effort: &Effort) {
             [each, busy].concat()
         }),
     );
+}
 
+fn print_memory(cases: &[Case]) {
     let title = "Memory: KiB that the server's process grew by for each subscriber that was connected and idle.";
     let head = [
         "transport",
@@ -195,17 +231,6 @@ fn print(cases: &[Case], effort: &Effort) {
             [&case[..], &memory].concat()
         }),
     );
-
-    for case in cases
-        .iter()
-        .filter(|case| Some(&case.subscribers) == effort.subscribers.first())
-    {
-        println!(
-            "{}: {DATA_BYTES} bytes of data are {} bytes on the wire; the others' updates are padded to that.",
-            table::transport(case.transport),
-            case.wire_bytes
-        );
-    }
 }
 
 /// A row for each transport, pattern and number of subscribers.

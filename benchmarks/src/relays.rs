@@ -2,6 +2,7 @@
 
 use anyhow::ensure;
 use headstart_protocol::presence::Transport;
+use origin_publisher::load::files;
 
 use crate::{
     server::Kind,
@@ -50,7 +51,8 @@ pub async fn run(effort: &Effort) -> anyhow::Result<()> {
 /// 80 % full and all together are half full.
 fn settings(relays: usize, subscribers: usize) -> [(&'static str, String); 2] {
     let (threshold, capacity) = match relays {
-        0 => (subscribers + 1, subscribers + 1),
+        // More than there are, and those of the warm-up, who may not be known to be gone.
+        0 => (2 * subscribers, 2 * subscribers),
         1 => (1, 2 * subscribers),
         // Two relays are half full together when a bit more than half of them have come, and one is four
         // fifths full by then. Four of them never are half full together.
@@ -67,6 +69,7 @@ async fn measure(
     subscribers: usize,
     effort: &Effort,
 ) -> anyhow::Result<Vec<Vec<String>>> {
+    files::make_room(RELAYS.len() * subscribers)?;
     let mut subjects = Vec::new();
     for relays in RELAYS {
         let settings = settings(relays, subscribers);
@@ -78,17 +81,20 @@ async fn measure(
     let mut rows = Vec::new();
     for pattern in Pattern::ALL {
         let mut rounds: Vec<Each<Measurement>> = Vec::new();
-        for _ in 0..effort.rounds {
-            let mut each = Vec::new();
-            for subject in &mut subjects {
-                let measurement = subject.measure(pattern, effort).await?;
+        for round in 0..effort.rounds {
+            let mut each = Each::default();
+            for turn in 0..subjects.len() {
+                // Nobody is always the first.
+                let at = (round + turn) % subjects.len();
+                let measurement = subjects[at].measure(pattern, effort).await?;
                 eprintln!(
-                    "  {pattern:6} {:>8} deliveries/s",
+                    "  {pattern:6} {} relays {:>8} deliveries/s",
+                    RELAYS[at],
                     count(measurement.deliveries_per_second)
                 );
-                each.push(measurement);
+                each[at] = measurement;
             }
-            rounds.extend(<Each<Measurement>>::try_from(each));
+            rounds.push(each);
         }
         for (at, (relays, subject)) in RELAYS.iter().zip(&subjects).enumerate() {
             let objects = subject.server().objects("RelayDo");

@@ -34,7 +34,7 @@ pub struct Subject {
 }
 
 /// What one round brought.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Measurement {
     pub deliveries_per_second: f64,
     pub p50: Duration,

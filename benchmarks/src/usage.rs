@@ -3,6 +3,7 @@
 use std::{fs, io, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::Context;
+use headstart_tests::edge_config::root;
 
 /// A running process.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +80,7 @@ fn parent_of(id: u32) -> Option<u32> {
     rest.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// The machine and what runs on it, in a line each.
+/// The machine, how busy others keep it, and the versions of what is measured.
 pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let model = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
@@ -87,19 +88,22 @@ pub fn machine() -> String {
         Some(line.split_once(':')?.1.trim().to_owned())
     });
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let nginx = said("nginx", "-v");
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let workerd = root().join("node_modules/.bin/workerd");
     format!(
-        "{cores} cores ({}), Linux {}, {nginx}",
+        "{cores} cores ({}), Linux {}, load before {}\n{}; {}",
         model.as_deref().unwrap_or("unknown"),
-        kernel.trim()
+        kernel.trim(),
+        load.split(' ').next().unwrap_or_default(),
+        said(Command::new(workerd).arg("--version")),
+        said(Command::new("nginx").arg("-v"))
     )
 }
 
-/// What a program answers to a question about its version, wherever it writes that.
-fn said(program: &str, question: &str) -> String {
-    let output = Command::new(program).arg(question).output();
-    output.map_or_else(
-        |error| format!("{program}: {error}"),
+/// What a program answers when it is asked for its version, wherever it writes that.
+fn said(question: &mut Command) -> String {
+    question.output().map_or_else(
+        |error| error.to_string(),
         |output| {
             let text = [output.stdout, output.stderr].concat();
             String::from_utf8_lossy(&text).trim().to_owned()
