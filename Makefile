@@ -1,7 +1,7 @@
 # Everything a developer does here. `make` alone says what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo dev login test lint fmt ci clean
+.PHONY: help setup build demo dev login test bench lint fmt ci clean
 
 # Whom `make login` logs in: a customer of the sample.
 CUSTOMER ?= 40228
@@ -27,6 +27,9 @@ login: ## log in at the edge of `make dev`: make login CUSTOMER=40228
 
 test: setup ## run every test, end to end included
 	@scripts/test.sh
+
+bench: setup ## measure beside JavaScript and nchan, a quarter of an hour: make bench ARGS=--quick
+	@scripts/bench.sh $(ARGS)
 
 lint: setup ## check format, lints and dependencies
 	@scripts/lint.sh

@@ -90,6 +90,12 @@ impl ProcessGroup {
         fs::metadata(&self.log).map_or(0, |metadata| metadata.len())
     }
 
+    /// The process id of its leader.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.leader.id()
+    }
+
     /// Asks its leader to end, as a service manager does.
     pub fn terminate(&self) {
         // Gone already is as good as asked.

@@ -14,7 +14,11 @@ use url::Url;
 
 use origin_publisher::{
     config::{layers::process_environment, secrets},
-    load::{self, Plan, Stage, headstart::Headstart, schedule::Schedule},
+    load::{
+        self, Plan, Round, Stage,
+        headstart::Headstart,
+        schedule::{Pace, Schedule},
+    },
 };
 
 use super::subscribe::{Way, token};
@@ -138,14 +142,16 @@ impl LoadArgs {
         }
         Ok(Plan {
             subscribers: self.subscribers as usize,
-            schedule: Schedule {
-                total,
-                burst: self.burst,
-                per_second,
-            },
-            bytes: usize::try_from(self.bytes)?,
             connect_patience: Duration::from_secs(self.connect_patience),
-            patience: Duration::from_secs(self.patience),
+            round: Round {
+                schedule: Schedule {
+                    total,
+                    burst: self.burst,
+                    pace: per_second.map_or(Pace::Taken, Pace::PerSecond),
+                },
+                bytes: usize::try_from(self.bytes)?,
+                patience: Duration::from_secs(self.patience),
+            },
         })
     }
 }
@@ -178,7 +184,7 @@ impl Progress {
         Self {
             bar,
             subscribers,
-            deliveries: subscribers.saturating_mul(plan.schedule.total),
+            deliveries: subscribers.saturating_mul(plan.round.schedule.total),
         }
     }
 
@@ -205,22 +211,23 @@ mod tests {
         args: LoadArgs,
     }
 
-    fn schedule(arguments: &[&str]) -> Result<(u64, u64, Option<f64>), String> {
+    fn schedule(arguments: &[&str]) -> Result<(u64, u64, Pace), String> {
         let all = ["load"].iter().chain(arguments);
         let cli = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
-        let schedule = cli.args.plan().map_err(|error| error.to_string())?.schedule;
-        Ok((schedule.total, schedule.burst, schedule.per_second))
+        let plan = cli.args.plan().map_err(|error| error.to_string())?;
+        let Schedule { total, burst, pace } = plan.round.schedule;
+        Ok((total, burst, pace))
     }
 
     #[test]
     fn a_rate_for_some_time_or_a_number_of_updates_make_a_schedule() {
-        assert_eq!(schedule(&[]), Ok((100, 1, Some(10.0))));
+        assert_eq!(schedule(&[]), Ok((100, 1, Pace::PerSecond(10.0))));
         let paced = ["--rate", "2.5", "--seconds", "4"];
-        assert_eq!(schedule(&paced), Ok((10, 1, Some(2.5))));
+        assert_eq!(schedule(&paced), Ok((10, 1, Pace::PerSecond(2.5))));
         let at_once = ["--updates", "50", "--burst", "25"];
-        assert_eq!(schedule(&at_once), Ok((50, 25, None)));
+        assert_eq!(schedule(&at_once), Ok((50, 25, Pace::Taken)));
         let both = ["--updates", "50", "--rate", "5"];
-        assert_eq!(schedule(&both), Ok((50, 1, Some(5.0))));
+        assert_eq!(schedule(&both), Ok((50, 1, Pace::PerSecond(5.0))));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! | How is a server spoken to? | [`target`], [`headstart`] |
 //! | What does an update carry, and how is it found in what arrives? | [`payload`] |
 //! | When is what published? | [`schedule`], `publisher.rs` |
+//! | How are connected subscribers measured more than once? | [`session`] |
 //! | What does one subscriber do? | `subscriber.rs` |
 //! | What did one subscriber get? | `tally.rs` |
 //! | What came of it all? | [`report`] |
@@ -20,42 +21,16 @@ pub mod payload;
 mod publisher;
 pub mod report;
 pub mod schedule;
+pub mod session;
+mod shared;
 mod subscriber;
 mod tally;
 pub mod target;
 
-use std::{
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::Semaphore,
-    task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval},
-};
-
-use self::{
-    payload::Finder,
-    report::Report,
-    schedule::Schedule,
-    subscriber::{Latencies, Slot},
-    target::Target,
-};
-use crate::{http_client, subscribe::SubscribeError};
-
-/// Connections that are being opened at a time: a server is to be measured, not to be stormed.
-const OPENING: usize = 64;
-
-/// How often it is looked how far it has come.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// How long a duplicate may come after everything has arrived.
-const SETTLE: Duration = Duration::from_millis(500);
+use self::{report::Report, schedule::Schedule, session::Session, target::Target};
+use crate::subscribe::SubscribeError;
 
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
@@ -89,12 +64,19 @@ pub enum LoadError {
 pub struct Plan {
     /// How many subscribers.
     pub subscribers: usize,
+    /// How long connecting all may take.
+    pub connect_patience: Duration,
+    /// What is published.
+    pub round: Round,
+}
+
+/// What is published while subscribers are connected.
+#[derive(Debug, Clone)]
+pub struct Round {
     /// How many updates, and when.
     pub schedule: Schedule,
     /// Bytes of an update's data.
     pub bytes: usize,
-    /// How long connecting all may take.
-    pub connect_patience: Duration,
     /// How long nothing may arrive until what is missing counts as lost.
     pub patience: Duration,
 }
@@ -108,39 +90,7 @@ pub enum Stage {
     Delivering(u64),
 }
 
-/// What all subscribers share.
-#[derive(Debug)]
-struct Shared {
-    target: Arc<dyn Target>,
-    finder: Finder,
-    /// What all times count from.
-    epoch: Instant,
-    /// Updates in all.
-    total: u64,
-    openings: Semaphore,
-    /// Subscribers that have been connected once.
-    connected: AtomicUsize,
-    /// Subscribers that have everything.
-    complete: AtomicUsize,
-    /// Updates that have arrived.
-    deliveries: AtomicU64,
-    /// When the last one arrived, in microseconds.
-    last_at: AtomicU64,
-    latencies: Latencies,
-}
-
-impl Shared {
-    /// Now, in microseconds since the epoch.
-    fn now(&self) -> u64 {
-        micros(self.epoch.elapsed())
-    }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// Measures `target`, and tells `watch` now and then how far it has come.
+/// Measures `target` once, and tells `watch` now and then how far it has come.
 ///
 /// # Errors
 /// [`LoadError`]. What is lost or doubled is no error but part of the report.
@@ -149,116 +99,13 @@ pub async fn run(
     target: Arc<dyn Target>,
     watch: impl Fn(Stage),
 ) -> Result<Report, LoadError> {
-    files::make_room(plan.subscribers)?;
-    let client = http_client::build()?;
-    let finder = Finder::new();
-    let shared = Arc::new(Shared {
-        target,
-        finder,
-        epoch: Instant::now(),
-        total: plan.schedule.total,
-        openings: Semaphore::new(OPENING),
-        connected: AtomicUsize::new(0),
-        complete: AtomicUsize::new(0),
-        deliveries: AtomicU64::new(0),
-        last_at: AtomicU64::new(0),
-        latencies: Latencies::new(),
-    });
-    let slots: Vec<Arc<Slot>> = (0..plan.subscribers).map(|_| Arc::default()).collect();
-    let mut subscribers = JoinSet::new();
-    for (number, slot) in slots.iter().enumerate() {
-        let (shared, slot) = (Arc::clone(&shared), Arc::clone(slot));
-        subscribers.spawn(async move { subscriber::run(&shared, &slot, number).await });
-    }
-    connect(plan, &shared, &mut subscribers, &watch).await?;
-    let opened_in = shared.epoch.elapsed();
-
-    let began = shared.now();
-    {
-        let mut publishing = pin!(publisher::publish(plan, &shared, &client));
-        let mut looks = looks();
-        loop {
-            tokio::select! {
-                published = &mut publishing => break published?,
-                Some(Ok(error)) = subscribers.join_next() => return Err(error.into()),
-                _ = looks.tick() => watch(Stage::Delivering(shared.deliveries.load(Ordering::Relaxed))),
-            }
-        }
-    }
-    deliver(plan, &shared, &mut subscribers, &watch).await?;
-    // Whoever still listens is let go.
-    subscribers.abort_all();
-    let ended = shared.last_at.load(Ordering::Relaxed).max(began);
-    Ok(Report::new(
-        plan,
-        shared.target.transport(),
-        opened_in,
-        Duration::from_micros(ended - began),
-        slots.iter().map(|slot| slot.take()),
-        &shared.latencies.all(),
-    ))
+    let patience = plan.connect_patience;
+    let mut session = Session::connect(target, plan.subscribers, patience, &watch).await?;
+    session.measure(&plan.round, &watch).await
 }
 
-/// Waits until every subscriber is connected.
-async fn connect(
-    plan: &Plan,
-    shared: &Shared,
-    subscribers: &mut JoinSet<SubscribeError>,
-    watch: &impl Fn(Stage),
-) -> Result<(), LoadError> {
-    let deadline = Instant::now() + plan.connect_patience;
-    let mut looks = looks();
-    loop {
-        let connected = shared.connected.load(Ordering::Relaxed);
-        watch(Stage::Connecting(connected));
-        if connected >= plan.subscribers {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            return Err(LoadError::NotConnected {
-                connected,
-                wanted: plan.subscribers,
-                patience: plan.connect_patience,
-            });
-        }
-        tokio::select! {
-            Some(Ok(error)) = subscribers.join_next() => return Err(error.into()),
-            _ = looks.tick() => {}
-        }
-    }
-}
-
-/// Waits until everything has arrived everywhere, or nothing arrives any more.
-async fn deliver(
-    plan: &Plan,
-    shared: &Shared,
-    subscribers: &mut JoinSet<SubscribeError>,
-    watch: &impl Fn(Stage),
-) -> Result<(), LoadError> {
-    let (mut seen, mut seen_at) = (0, Instant::now());
-    let mut looks = looks();
-    loop {
-        let deliveries = shared.deliveries.load(Ordering::Relaxed);
-        watch(Stage::Delivering(deliveries));
-        if deliveries != seen {
-            (seen, seen_at) = (deliveries, Instant::now());
-        }
-        let is_complete = shared.complete.load(Ordering::Relaxed) >= plan.subscribers;
-        let quiet = seen_at.elapsed();
-        if quiet > plan.patience || (is_complete && quiet > SETTLE) {
-            return Ok(());
-        }
-        tokio::select! {
-            Some(Ok(error)) = subscribers.join_next() => return Err(error.into()),
-            _ = looks.tick() => {}
-        }
-    }
-}
-
-fn looks() -> tokio::time::Interval {
-    let mut looks = interval(LOOK_EVERY);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    looks
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

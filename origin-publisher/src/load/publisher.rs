@@ -5,8 +5,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    LoadError, Plan, Shared, micros,
+    LoadError, Round, micros,
     payload::{Mark, Payload},
+    schedule::Pace,
+    shared::Shared,
 };
 use crate::{backoff::Backoff, http_client, load::target::Publication};
 
@@ -24,13 +26,17 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 
 /// Publishes everything.
 pub(super) async fn publish(
-    plan: &Plan,
+    round: &Round,
     shared: &Shared,
     client: &reqwest::Client,
 ) -> Result<(), LoadError> {
-    let schedule = &plan.schedule;
+    let schedule = &round.schedule;
     let start = Instant::now();
     let start_at = shared.now();
+    let first = shared.total();
+    if schedule.pace != Pace::Delivered {
+        shared.expect(schedule.total);
+    }
     let mut next = 0;
     while next < schedule.total {
         sleep_until(start + schedule.at(next)).await;
@@ -39,19 +45,25 @@ pub(super) async fn publish(
         let now = shared.now();
         let payloads: Vec<Payload> = (next..next + count)
             .map(|number| {
-                let published_at = match schedule.per_second {
-                    Some(_) => start_at + micros(schedule.at(number)),
-                    None => now,
+                let published_at = match schedule.pace {
+                    Pace::PerSecond(_) => start_at + micros(schedule.at(number)),
+                    Pace::Taken | Pace::Delivered => now,
                 };
                 let mark = Mark {
-                    number,
+                    number: first + number,
                     published_at,
                 };
-                shared.finder.payload(mark, plan.bytes)
+                shared.finder.payload(mark, round.bytes)
             })
             .collect();
-        until_taken(shared, client, &payloads).await?;
         next += count;
+        if schedule.pace == Pace::Delivered {
+            shared.expect(count);
+        }
+        until_taken(shared, client, &payloads).await?;
+        if schedule.pace == Pace::Delivered {
+            shared.delivered(round.patience).await;
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use headstart_protocol::presence::Transport;
 use serde::Serialize;
 
-use super::{Plan, tally::Tally};
+use super::{Round, tally::Counts};
 use crate::login::statistics::{as_ms, ms};
 
 /// The result.
@@ -73,35 +73,29 @@ impl Latency {
 
 impl Report {
     pub(super) fn new(
-        plan: &Plan,
+        round: &Round,
         transport: Transport,
+        subscribers: usize,
         opened_in: Duration,
         took: Duration,
-        tallies: impl IntoIterator<Item = Tally>,
+        counts: Counts,
         micros: &Histogram<u64>,
     ) -> Self {
         let mut report = Self {
             transport,
-            subscribers: plan.subscribers,
-            updates: plan.schedule.total,
-            bytes: plan.bytes,
+            subscribers,
+            updates: round.schedule.total,
+            bytes: round.bytes,
             opened_in,
-            deliveries: 0,
+            deliveries: counts.deliveries,
             took,
             deliveries_per_second: 0.0,
             latency: Latency::of(micros),
-            losses: 0,
-            duplicates: 0,
-            disordered: 0,
-            reconnects: 0,
+            losses: counts.losses,
+            duplicates: counts.duplicates,
+            disordered: counts.disordered,
+            reconnects: counts.reconnects,
         };
-        for tally in tallies {
-            report.deliveries += tally.deliveries;
-            report.losses += tally.losses(plan.schedule.total);
-            report.duplicates += tally.duplicates;
-            report.disordered += tally.disordered;
-            report.reconnects += tally.reconnects;
-        }
         if !took.is_zero() {
             #[expect(
                 clippy::cast_precision_loss,

@@ -2,34 +2,45 @@
 
 use std::time::Duration;
 
-/// How many updates, and when. With a rate, the updates are due at fixed times, whether or not the server
-/// keeps up, and their times of publishing are those: a slow server cannot make itself look better by
-/// holding up the publisher. Without one, each group is published when the one before has been taken.
+/// What a group of updates waits for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// Its time: so many updates are due a second, whether or not the server keeps up, and their times of
+    /// publishing are when they are due: a slow server cannot make itself look better by holding up the
+    /// publisher.
+    PerSecond(f64),
+    /// That the server has taken the group before.
+    Taken,
+    /// That the group before has arrived everywhere.
+    Delivered,
+}
+
+/// How many updates, and when.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Schedule {
     /// How many updates in all.
     pub total: u64,
     /// How many at once; at least 1.
     pub burst: u64,
-    /// How many a second.
-    pub per_second: Option<f64>,
+    /// What a group waits for.
+    pub pace: Pace,
 }
 
 impl Schedule {
-    /// When the update with this number is due, after the beginning; at once without a rate.
+    /// When the update with this number is due, after the beginning; the beginning itself without a rate.
     #[must_use]
     pub fn at(&self, number: u64) -> Duration {
         let burst = self.burst.max(1);
         let first_of_group = number / burst * burst;
-        match self.per_second {
+        match self.pace {
             #[expect(
                 clippy::cast_precision_loss,
                 reason = "there are not so many updates that a double cannot count them"
             )]
-            Some(rate) => {
+            Pace::PerSecond(rate) => {
                 Duration::try_from_secs_f64(first_of_group as f64 / rate).unwrap_or(Duration::MAX)
             }
-            None => Duration::ZERO,
+            Pace::Taken | Pace::Delivered => Duration::ZERO,
         }
     }
 
@@ -40,7 +51,7 @@ impl Schedule {
         let burst = self.burst.max(1);
         let left = self.total.saturating_sub(next);
         let most = most.min(left);
-        if self.per_second.is_none() {
+        if !matches!(self.pace, Pace::PerSecond(_)) {
             return most.min(burst - next % burst);
         }
         (0..most)
@@ -53,17 +64,17 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    fn schedule(burst: u64, per_second: Option<f64>) -> Schedule {
+    fn schedule(burst: u64, pace: Pace) -> Schedule {
         Schedule {
             total: 100,
             burst,
-            per_second,
+            pace,
         }
     }
 
     #[test]
     fn with_a_rate_groups_are_due_at_fixed_times_and_what_is_late_goes_together() {
-        let schedule = schedule(5, Some(10.0));
+        let schedule = schedule(5, Pace::PerSecond(10.0));
         let ms = Duration::from_millis;
         let at: Vec<Duration> = [0, 4, 5, 10].map(|number| schedule.at(number)).to_vec();
         assert_eq!(at, [ms(0), ms(0), ms(500), ms(1000)]);
@@ -76,7 +87,7 @@ mod tests {
 
     #[test]
     fn without_a_rate_a_group_goes_whenever_it_can() {
-        let schedule = schedule(30, None);
+        let schedule = schedule(30, Pace::Taken);
         assert_eq!(schedule.at(99), Duration::ZERO);
         let counts = [(0, 500), (0, 20), (20, 20), (90, 500)]
             .map(|(next, most)| schedule.count(next, Duration::ZERO, most));

@@ -9,7 +9,7 @@ use std::{
 use hdrhistogram::Histogram;
 use headstart_protocol::channel::Up;
 
-use super::{Shared, payload::Mark, tally::Tally};
+use super::{payload::Mark, shared::Shared, tally::Tally};
 use crate::{
     backoff::Backoff,
     subscribe::{SubscribeError, line::Line},
@@ -32,14 +32,9 @@ const LONGEST: u64 = 600_000_000;
 pub(super) struct Slot(Mutex<Tally>);
 
 impl Slot {
-    fn lock(&self) -> MutexGuard<'_, Tally> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Tally> {
         // Counting does not panic; a tally is whole whenever it is not locked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the tally out.
-    pub(super) fn take(&self) -> Tally {
-        std::mem::take(&mut self.lock())
     }
 }
 
@@ -58,12 +53,14 @@ impl Latencies {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All of them.
-    pub(super) fn all(&self) -> Histogram<u64> {
+    /// Takes all of them out.
+    pub(super) fn take(&self) -> Histogram<u64> {
         let mut all = histogram();
         for shard in 0..SHARDS {
+            let mut shard = self.lock(shard);
             // All have the same bounds.
-            let _ = all.add(&*self.lock(shard));
+            let _ = all.add(&*shard);
+            shard.clear();
         }
         all
     }
@@ -81,12 +78,12 @@ pub(super) async fn run(shared: &Shared, slot: &Slot, number: usize) -> Subscrib
         number,
         cursor: Vec::new(),
         has_been_connected: false,
-        is_complete: false,
+        complete_at: 0,
         marks: Vec::new(),
     };
     let mut backoff = Backoff::new(WAITS.0, WAITS.1);
     loop {
-        let deliveries = slot.lock().deliveries;
+        let deliveries = slot.lock().counts(0).deliveries;
         let error = subscriber.follow().await;
         if !error.is_passing() {
             return error;
@@ -95,7 +92,7 @@ pub(super) async fn run(shared: &Shared, slot: &Slot, number: usize) -> Subscrib
         if subscriber.has_been_connected {
             slot.lock().reconnects += 1;
         }
-        if slot.lock().deliveries > deliveries {
+        if slot.lock().counts(0).deliveries > deliveries {
             backoff.after_success();
         }
         tokio::time::sleep(backoff.after_failure()).await;
@@ -108,7 +105,8 @@ struct Subscriber<'a> {
     number: usize,
     cursor: Vec<u8>,
     has_been_connected: bool,
-    is_complete: bool,
+    /// The end of what was expected when it had all of that last.
+    complete_at: u64,
     /// What one reading brought; kept, so that its room is used again.
     marks: Vec<Mark>,
 }
@@ -188,9 +186,12 @@ impl Subscriber<'_> {
         drop(latencies);
         shared.deliveries.fetch_add(deliveries, Ordering::Relaxed);
         shared.last_at.fetch_max(now, Ordering::Relaxed);
-        if !self.is_complete && tally.losses(shared.total) == 0 {
-            self.is_complete = true;
-            shared.complete.fetch_add(1, Ordering::Relaxed);
+        let expected = shared.expected();
+        // It is empty for a moment, while more is about to be expected.
+        let is_news = self.complete_at < expected.end && !expected.is_empty();
+        if is_news && tally.losses(expected.clone()) == 0 {
+            self.complete_at = expected.end;
+            shared.is_complete();
         }
     }
 }

@@ -1,6 +1,43 @@
 //! What one subscriber got: every update once, or not.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, iter::Sum, ops::Range};
+
+/// How often what happened, at one subscriber or at several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) deliveries: u64,
+    pub(super) losses: u64,
+    pub(super) duplicates: u64,
+    /// Updates that came after a later one.
+    pub(super) disordered: u64,
+    /// Times that a connection was opened again.
+    pub(super) reconnects: u64,
+}
+
+impl Counts {
+    /// What was counted since `before`.
+    pub(super) fn since(self, before: Self) -> Self {
+        self.with(before, u64::saturating_sub)
+    }
+
+    fn with(self, other: Self, join: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            deliveries: join(self.deliveries, other.deliveries),
+            losses: join(self.losses, other.losses),
+            duplicates: join(self.duplicates, other.duplicates),
+            disordered: join(self.disordered, other.disordered),
+            reconnects: join(self.reconnects, other.reconnects),
+        }
+    }
+}
+
+impl Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| {
+            sum.with(one, u64::saturating_add)
+        })
+    }
+}
 
 /// The count of one subscriber.
 #[derive(Debug, Default)]
@@ -9,11 +46,9 @@ pub(super) struct Tally {
     next: u64,
     /// Lower ones that have not.
     missing: BTreeSet<u64>,
-    pub(super) deliveries: u64,
-    pub(super) duplicates: u64,
-    /// Updates that came after a later one.
-    pub(super) disordered: u64,
-    /// Times that its connection was opened again.
+    deliveries: u64,
+    duplicates: u64,
+    disordered: u64,
     pub(super) reconnects: u64,
 }
 
@@ -33,9 +68,21 @@ impl Tally {
         true
     }
 
-    /// Of `total`, how many never came.
-    pub(super) fn losses(&self, total: u64) -> u64 {
-        self.missing.len() as u64 + total.saturating_sub(self.next)
+    /// Everything that was counted, when `total` updates have been published.
+    pub(super) fn counts(&self, total: u64) -> Counts {
+        Counts {
+            deliveries: self.deliveries,
+            losses: self.losses(0..total),
+            duplicates: self.duplicates,
+            disordered: self.disordered,
+            reconnects: self.reconnects,
+        }
+    }
+
+    /// Of those with these numbers, how many have not come.
+    pub(super) fn losses(&self, numbers: Range<u64>) -> u64 {
+        let below = self.missing.range(numbers.clone()).count() as u64;
+        below + numbers.end.saturating_sub(numbers.start.max(self.next))
     }
 }
 
@@ -63,19 +110,34 @@ mod tests {
             (&[], 0, 4, 0, 0),
             (&[1, 0, 0, 1], 2, 2, 2, 1),
         ] {
-            let tally = tally(numbers);
-            let found = (
-                tally.deliveries,
-                tally.losses(4),
-                tally.duplicates,
-                tally.disordered,
-            );
-            assert_eq!(
-                found,
-                (deliveries, losses, duplicates, disordered),
-                "{numbers:?}"
-            );
+            let expected = Counts {
+                deliveries,
+                losses,
+                duplicates,
+                disordered,
+                reconnects: 0,
+            };
+            assert_eq!(tally(numbers).counts(4), expected, "{numbers:?}");
         }
+    }
+
+    #[test]
+    fn what_came_before_is_not_counted_again() {
+        let before = tally(&[0, 0, 3]).counts(4);
+        let mut tally = tally(&[0, 0, 3]);
+        for number in [4, 4, 6, 5] {
+            tally.count(number);
+        }
+        let since = tally.counts(8).since(before);
+        let expected = Counts {
+            deliveries: 3,
+            losses: 1,
+            duplicates: 1,
+            disordered: 1,
+            reconnects: 0,
+        };
+        assert_eq!(since, expected);
+        assert_eq!([since, before].into_iter().sum::<Counts>(), tally.counts(8));
     }
 
     proptest! {
@@ -84,7 +146,8 @@ mod tests {
             let tally = tally(&numbers);
             let distinct: BTreeSet<u64> = numbers.iter().copied().collect();
             prop_assert_eq!(tally.deliveries, distinct.len() as u64);
-            prop_assert_eq!(tally.losses(20), 20 - distinct.len() as u64);
+            prop_assert_eq!(tally.losses(0..20), 20 - distinct.len() as u64);
+            prop_assert_eq!(tally.losses(7..20), 13 - distinct.range(7..).count() as u64);
             prop_assert_eq!(tally.duplicates, (numbers.len() - distinct.len()) as u64);
         }
     }

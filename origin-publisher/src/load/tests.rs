@@ -16,7 +16,10 @@ use http::{HeaderMap, StatusCode};
 use tokio::sync::broadcast;
 use url::Url;
 
-use super::{headstart::Headstart, payload::Payload, target::Publication, *};
+use super::{
+    headstart::Headstart, payload::Payload, schedule::Pace, session::Session, target::Publication,
+    *,
+};
 use crate::{
     config::secrets::Token,
     subscribe::request::Request,
@@ -26,17 +29,15 @@ use crate::{
     },
 };
 
-fn plan(subscribers: usize, total: u64, burst: u64, per_second: Option<f64>) -> Plan {
+fn plan(subscribers: usize, total: u64, burst: u64, pace: Pace) -> Plan {
     Plan {
         subscribers,
-        schedule: Schedule {
-            total,
-            burst,
-            per_second,
-        },
-        bytes: 200,
         connect_patience: Duration::from_secs(20),
-        patience: Duration::from_millis(300),
+        round: Round {
+            schedule: Schedule { total, burst, pace },
+            bytes: 200,
+            patience: Duration::from_millis(300),
+        },
     }
 }
 
@@ -66,7 +67,7 @@ async fn every_delivery_of_every_subscriber_is_counted() {
         let edge = TopicEdge::start().await;
         edge.publish("load/test", "of an earlier run");
         edge.state().token = Some("t.t".to_owned());
-        let report = measured(&plan(20, 50, 10, None), target(&edge, transport)).await;
+        let report = measured(&plan(20, 50, 10, Pace::Taken), target(&edge, transport)).await;
         assert!(report.is_faultless(), "{report}");
         assert_eq!((report.deliveries, report.reconnects), (1000, 0));
         assert_eq!(report.transport, transport);
@@ -83,7 +84,7 @@ async fn every_delivery_of_every_subscriber_is_counted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_rate_it_takes_as_long_as_it_should() {
     let edge = TopicEdge::start().await;
-    let plan = plan(3, 40, 2, Some(80.0));
+    let plan = plan(3, 40, 2, Pace::PerSecond(80.0));
     let report = measured(&plan, target(&edge, Transport::Ws)).await;
     assert!(report.is_faultless(), "{report}");
     let took = report.took.as_millis();
@@ -105,7 +106,11 @@ async fn a_broken_connection_is_counted_and_costs_no_update() {
                 cutting.cut();
             }
         });
-        let report = measured(&plan(5, 60, 1, Some(100.0)), target(&edge, transport)).await;
+        let report = measured(
+            &plan(5, 60, 1, Pace::PerSecond(100.0)),
+            target(&edge, transport),
+        )
+        .await;
         assert!(report.is_faultless(), "{report}");
         assert_eq!((report.deliveries, report.reconnects), (300, 10));
     }
@@ -117,7 +122,7 @@ async fn a_server_that_doubles_or_loses_is_found_out() {
         let edge = TopicEdge::start().await;
         edge.state().tells_twice = true;
         edge.state().untold = vec![3, 10];
-        let report = measured(&plan(4, 10, 1, None), target(&edge, transport)).await;
+        let report = measured(&plan(4, 10, 1, Pace::Taken), target(&edge, transport)).await;
         assert!(!report.is_faultless());
         assert_eq!(
             (report.deliveries, report.duplicates, report.losses),
@@ -126,11 +131,50 @@ async fn a_server_that_doubles_or_loses_is_found_out() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rounds_over_the_same_connections_are_counted_each_by_itself() {
+    let edge = TopicEdge::start().await;
+    edge.state().untold = vec![22];
+    let Plan {
+        connect_patience,
+        round,
+        ..
+    } = plan(5, 20, 4, Pace::Delivered);
+    let target = target(&edge, Transport::Ws);
+    let mut session = Session::connect(target, 5, connect_patience, |_| ())
+        .await
+        .unwrap();
+    let mut found = Vec::new();
+    for _ in 0..3 {
+        let report = session.measure(&round, |_| ()).await.unwrap();
+        assert!(
+            report.latency.unwrap().max <= report.took,
+            "of this round only: {report}"
+        );
+        found.push((report.deliveries, report.losses, report.duplicates));
+    }
+    assert_eq!(found, [(100, 0, 0), (95, 5, 0), (100, 0, 0)]);
+    assert_eq!(edge.state().asked.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_waits_until_the_one_before_has_arrived_everywhere() {
+    let edge = TopicEdge::start().await;
+    edge.state().untold = vec![3];
+    let mut plan = plan(4, 6, 1, Pace::Delivered);
+    plan.round.patience = Duration::from_millis(700);
+    let report = measured(&plan, target(&edge, Transport::Sse)).await;
+    assert_eq!((report.deliveries, report.losses), (20, 4), "{report}");
+    // It waited for the third in vain before it published the fourth.
+    assert!(report.took > plan.round.patience, "{report}");
+    assert!(report.latency.unwrap().max < plan.round.patience);
+}
+
 #[tokio::test]
 async fn what_the_edge_does_not_take_at_once_is_published_again_and_arrives_once() {
     let edge = TopicEdge::start().await;
     edge.state().failures = vec![StatusCode::SERVICE_UNAVAILABLE, StatusCode::BAD_GATEWAY];
-    let report = measured(&plan(2, 4, 2, None), target(&edge, Transport::Sse)).await;
+    let report = measured(&plan(2, 4, 2, Pace::Taken), target(&edge, Transport::Sse)).await;
     assert!(report.is_faultless(), "{report}");
     assert_eq!(report.deliveries, 8);
 }
@@ -143,7 +187,11 @@ async fn pings_are_answered_while_it_measures() {
         pinging.until(|state| !state.topics.is_empty()).await;
         pinging.say(Down::Ping { n: 7 });
     });
-    let report = measured(&plan(3, 10, 1, Some(50.0)), target(&edge, Transport::Ws)).await;
+    let report = measured(
+        &plan(3, 10, 1, Pace::PerSecond(50.0)),
+        target(&edge, Transport::Ws),
+    )
+    .await;
     assert!(report.is_faultless(), "{report}");
     edge.until(|state| state.said.len() == 3).await;
 }
@@ -152,7 +200,7 @@ async fn pings_are_answered_while_it_measures() {
 async fn nothing_is_published_before_all_are_connected_and_it_says_how_far_it_came() {
     let edge = TopicEdge::start().await;
     edge.state().refusals = vec![StatusCode::SERVICE_UNAVAILABLE; 1000];
-    let mut plan = plan(3, 10, 1, None);
+    let mut plan = plan(3, 10, 1, Pace::Taken);
     plan.connect_patience = Duration::from_millis(200);
     let stages = Mutex::new(Vec::new());
     let error = run(&plan, target(&edge, Transport::Sse), |stage| {
@@ -179,7 +227,12 @@ async fn nothing_is_published_before_all_are_connected_and_it_says_how_far_it_ca
 async fn a_refusal_ends_it_with_the_reason() {
     let edge = TopicEdge::start().await;
     edge.state().token = Some("another".to_owned());
-    let result = run(&plan(3, 10, 1, None), target(&edge, Transport::Ws), |_| ()).await;
+    let result = run(
+        &plan(3, 10, 1, Pace::Taken),
+        target(&edge, Transport::Ws),
+        |_| (),
+    )
+    .await;
     let error = result.unwrap_err().to_string();
     assert!(error.contains("401"), "{error}");
 }
@@ -245,7 +298,7 @@ async fn a_server_of_another_kind_is_measured_by_saying_how() {
         .with_state(broadcast::Sender::new(1000));
     tokio::spawn(async move { axum::serve(socket, router).await.unwrap() });
     let other: Arc<dyn Target> = Arc::new(Other(url.parse().unwrap()));
-    let report = measured(&plan(10, 30, 5, None), other).await;
+    let report = measured(&plan(10, 30, 5, Pace::Taken), other).await;
     assert!(report.is_faultless(), "{report}");
     assert_eq!(report.deliveries, 300);
 }

@@ -1,0 +1,109 @@
+//! Measures how fast an update gets to many subscribers: our edge beside a Durable Object in JavaScript
+//! on the same workerd, and beside nchan on nginx. All in one run, in turns, so that the ratios hold
+//! even where the machine is noisy.
+//!
+//! | question | file |
+//! |---|---|
+//! | What is measured, and how long? | `workload.rs` |
+//! | How are the servers started? | `server.rs`, `../serve.mjs`, `../nginx.conf` |
+//! | What does the one in JavaScript do? | `../javascript/fan-out.js` |
+//! | How are they spoken to? | `plain.rs`; ours by `origin_publisher::load::headstart` |
+//! | How many bytes is an update on the wire? | `wire.rs` |
+//! | How is one of them measured? | `subject.rs` |
+//! | How are they compared? | `fan_out.rs`, `relays.rs` |
+//! | How much time and memory does a process use? | `usage.rs` |
+//! | What is printed? | `table.rs` |
+//!
+//! `docs/benchmarks.md` says what the tables mean.
+
+mod fan_out;
+mod plain;
+mod relays;
+mod server;
+mod subject;
+mod table;
+mod usage;
+mod wire;
+mod workload;
+
+use std::time::Instant;
+
+use clap::{Parser, ValueEnum};
+use headstart_protocol::presence::Transport;
+
+use workload::Effort;
+
+/// Measures Headstart beside a JavaScript Durable Object and nchan.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// Fewer subscribers and rounds: two minutes, to see that it works
+    #[arg(long)]
+    quick: bool,
+    /// Measure only this
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+    /// Only this transport
+    #[arg(long, value_enum)]
+    transport: Option<Way>,
+    /// How many subscribers, comma separated
+    #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    subscribers: Option<Vec<u32>>,
+    /// How many rounds the medians are of
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The three servers beside each other
+    FanOut,
+    /// Our edge with and without relays
+    Relays,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Way {
+    /// Server-Sent Events
+    Sse,
+    /// WebSocket
+    Ws,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let begun = Instant::now();
+    let effort = cli.effort();
+    println!("{}", usage::machine());
+    if cli.only != Some(Part::Relays) {
+        fan_out::run(&effort).await?;
+    }
+    if cli.only != Some(Part::FanOut) {
+        relays::run(&effort).await?;
+    }
+    println!("\nMeasured in {} s.", begun.elapsed().as_secs());
+    Ok(())
+}
+
+impl Cli {
+    fn effort(&self) -> Effort {
+        let mut effort = if self.quick {
+            Effort::quick()
+        } else {
+            Effort::full()
+        };
+        if let Some(way) = self.transport {
+            effort.transports = match way {
+                Way::Sse => vec![Transport::Sse],
+                Way::Ws => vec![Transport::Ws],
+            };
+        }
+        if let Some(subscribers) = &self.subscribers {
+            effort.subscribers = subscribers.iter().map(|count| *count as usize).collect();
+        }
+        if let Some(rounds) = self.rounds {
+            effort.rounds = rounds as usize;
+        }
+        effort
+    }
+}
