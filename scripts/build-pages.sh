@@ -6,7 +6,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT/edge-worker/pages"
 
 out="$ROOT/edge-worker/build/pages"
-rm -rf "$out"
 mkdir -p "$out"
 cp _headers ./*.html icon.svg "$out/"
 cp client/headstart.d.ts "$out/"

@@ -6,6 +6,8 @@ import { el } from './dom.js';
 import { Series, WINDOW } from './series.js';
 
 const HEIGHT = 150;
+const MINUTE = 60;
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -56,6 +58,7 @@ class Chart {
   #make() {
     this.#plot?.destroy();
     const axis = { stroke: colour('--quiet'), grid: { stroke: colour('--line'), width: 1 }, ticks: { show: false } };
+    const times = (_, seconds) => seconds.map((second) => clock.format(second * 1000));
     const number = (_, values) => values.map((value) => `${value} ${this.#unit}`);
     const options = {
       width: Math.max(1, Math.floor(this.#figure.clientWidth)),
@@ -63,7 +66,7 @@ class Chart {
       legend: { show: false },
       cursor: { show: false },
       scales: { y: { range: (_, __, max) => [0, Math.max(1, (max ?? 0) * 1.1)] } },
-      axes: [axis, { ...axis, size: 64, values: number, space: 32 }],
+      axes: [{ ...axis, values: times, incrs: [MINUTE] }, { ...axis, size: 64, values: number, space: 32 }],
       series: [
         {},
         ...this.#lines.map((line) => ({

@@ -37,6 +37,8 @@ let lastTick = Date.now();
 
 let state;
 let transport;
+/** What the edge said last when it let the page in. */
+let welcomed;
 /** The id under which everyone sees this page. */
 let own;
 /** Up to these sequences the updates are from history. */
@@ -48,6 +50,7 @@ function ownClient() {
 }
 
 function showPresent() {
+  say(byId('count-clients'), count(present.count));
   clients.show(present, own);
   map.show(present, own);
 }
@@ -77,8 +80,12 @@ const handlers = {
 
   async onWelcome(welcome) {
     if (narrator.welcome(welcome, transport)) totals.reconnects += 1;
+    welcomed = welcome;
     heads = welcome.topics;
-    own = welcome.subscriber === undefined ? undefined : await publicId(welcome.subscriber);
+    const id = welcome.subscriber === undefined ? undefined : await publicId(welcome.subscriber);
+    // The next one may have come meanwhile.
+    if (welcomed !== welcome) return;
+    own = id;
     showPresent();
   },
 
@@ -132,7 +139,7 @@ function watch() {
     },
     onError(error) {
       present = { count: 0, clients: new Map() };
-      map.show(present, own);
+      showPresent();
       clients.none(`The edge does not tell who is connected: ${error.message}`);
     },
   });
@@ -152,6 +159,7 @@ function showSettings() {
 
 function change(changes, why) {
   narrator.changed(why);
+  state = undefined;
   connection.change(changes);
   showSettings();
   if (changes.topics !== undefined || 'token' in changes) watch();
@@ -164,7 +172,6 @@ function tick() {
   const trips = { median: percentile(fresh.trips, 50), slow: percentile(fresh.trips, 90) };
   charts.add(now, { rate, own: fresh.trips.length > 0 ? mine?.last : undefined, ...trips });
   const shown = {
-    'count-clients': count(present.count),
     'count-trip': mine === undefined ? '–' : duration(mine.last),
     'count-ping': connection.roundTrip === undefined ? '–' : duration(connection.roundTrip),
     'count-rate': rate < 10 ? rate.toFixed(1).replace(/\.0$/, '') : count(Math.round(rate)),
