@@ -5,7 +5,7 @@ import uPlot from 'uplot';
 import { el } from './dom.js';
 import { Series, WINDOW } from './series.js';
 
-const HEIGHT = 150;
+const HEIGHT = 140;
 const MINUTE = 60;
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 
@@ -66,7 +66,7 @@ class Chart {
       legend: { show: false },
       cursor: { show: false },
       scales: { y: { range: (_, __, max) => [0, Math.max(1, (max ?? 0) * 1.1)] } },
-      axes: [{ ...axis, values: times, incrs: [MINUTE] }, { ...axis, size: 64, values: number, space: 32 }],
+      axes: [{ ...axis, size: 28, values: times, space: 40, incrs: [MINUTE, 2 * MINUTE, 5 * MINUTE] }, { ...axis, size: 64, values: number, space: 32 }],
       series: [
         {},
         ...this.#lines.map((line) => ({

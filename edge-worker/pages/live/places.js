@@ -1,5 +1,5 @@
 // Which marks a map has: clients that are near each other on it share one, and a label is left out where
-// it would cover another.
+// it would cover another, or a mark.
 
 import { percentile } from './numbers.js';
 
@@ -60,7 +60,11 @@ export function marksOf(clients, own, project) {
  * @param {number} width Of the map.
  */
 export function labelsOf(marks, text, width) {
-  const taken = [];
+  const box = (left, right, y, half) => ({ left, right, top: y - half, bottom: y + half });
+  const taken = marks.map(({ x, y, clients }) => {
+    const radius = radiusOf(clients);
+    return box(x - radius, x + radius, y, radius);
+  });
   const places = marks.map(() => undefined);
   // The most important are last, and choose first.
   for (let index = marks.length - 1; index >= 0; index -= 1) {
@@ -68,18 +72,19 @@ export function labelsOf(marks, text, width) {
     const size = text(marks[index]).length * CHARACTER_WIDTH;
     const away = radiusOf(clients) + 4;
     for (const [left, anchor] of [[x + away, 'start'], [x - away - size, 'end']]) {
-      const box = { left, right: left + size, top: y - LABEL_HEIGHT / 2, bottom: y + LABEL_HEIGHT / 2 };
-      const fits = box.left >= 0 && box.right <= width;
-      const covers = (other) =>
-        box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom;
-      if (fits && !taken.some(covers)) {
-        taken.push(box);
+      const label = box(left, left + size, y, LABEL_HEIGHT / 2);
+      if (label.left >= 0 && label.right <= width && !taken.some((other) => overlap(label, other))) {
+        taken.push(label);
         places[index] = { x: anchor === 'start' ? x + away : x - away, anchor };
         break;
       }
     }
   }
   return places;
+}
+
+function overlap(a, b) {
+  return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
 }
 
 /** @param {number} clients */
