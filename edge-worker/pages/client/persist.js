@@ -1,0 +1,64 @@
+// Going on until it works: over the best transport that gets through, and again after a pause.
+
+import { isFinal, ProblemError } from './problem.js';
+
+const FIRST_MS = 1000;
+const LONGEST_MS = 30000;
+// A connection that stood for so long was no failure, however it ended.
+const STOOD_MS = 5000;
+
+// Resolves after `ms`, or as soon as the signal fires.
+export const pause = (ms, signal) =>
+  new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener('abort', done);
+    if (signal?.aborted) done();
+  });
+
+// How often each transport failed while another one got through, one after the other.
+export const newMemory = () => ({});
+
+// Calls `attempt(transport, opened)` until it gives something, which it may say to come by `opened()`.
+// `rest(ms, error)` pauses between rounds.
+export async function persist({ transports, memory, signal, attempt, rest, tries = Infinity }) {
+  for (let failures = 0; ; ) {
+    const failed = [];
+    let last;
+    let first = FIRST_MS;
+    const open = transports.filter((transport) => !(memory[transport] > 1));
+    for (const transport of open.length ? open : transports) {
+      let since;
+      const opened = (retry) => {
+        if (retry > 0) first = +retry;
+        if (since) return;
+        since = Date.now();
+        memory[transport] = 0;
+        for (const other of failed) memory[other] = (memory[other] ?? 0) + 1;
+      };
+      last = undefined;
+      try {
+        const got = await attempt(transport, opened);
+        if (got !== undefined) return got;
+        break;
+      } catch (error) {
+        last = error;
+        if (signal?.aborted) throw signal.reason;
+        if (isFinal(error)) throw error;
+        // What the edge says itself, it would say over any transport.
+        if (error instanceof ProblemError || since) break;
+        failed.push(transport);
+      } finally {
+        if (Date.now() - since > STOOD_MS) failures = 0;
+      }
+    }
+    if (last && !--tries) throw last;
+    const ms = Math.random() * Math.min(LONGEST_MS, first * 2 ** failures++);
+    await rest(Math.max(ms, last?.retryAfter ?? 0), last);
+    if (signal?.aborted) throw signal.reason;
+  }
+}
