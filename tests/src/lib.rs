@@ -21,6 +21,7 @@
 )]
 
 pub mod answer;
+pub mod browser;
 pub mod client;
 pub mod edge;
 pub mod edge_config;

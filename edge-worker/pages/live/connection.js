@@ -33,10 +33,12 @@ export class Connection {
 
   /** @param {Partial<Settings>} changes */
   change(changes) {
-    const { cursor } = this.#subscription;
-    this.#subscription.close();
+    const old = this.#subscription;
+    // What it says from now on is no longer of interest.
+    this.#subscription = undefined;
+    old.close();
     this.#settings = { ...this.#settings, ...changes };
-    const kept = cursor.split(',').filter((pair) => this.#settings.topics.includes(pair.split('=')[0]));
+    const kept = old.cursor.split(',').filter((pair) => this.#settings.topics.includes(pair.split('=')[0]));
     this.#open(kept.join(','));
   }
 
@@ -52,13 +54,11 @@ export class Connection {
 
   #open(cursor) {
     const { topics, transport, token, place } = this.#settings;
-    // What a subscription says that is closed already is no longer of interest.
-    let subscription;
     const current = (handler) => (...values) => {
-      if (subscription === undefined || subscription === this.#subscription) handler(...values);
+      if (subscription === this.#subscription) handler(...values);
     };
     const handlers = Object.entries(this.handlers).map(([name, handler]) => [name, current(handler)]);
-    subscription = connect(this.url, { token }).subscribe(topics, {
+    const subscription = connect(this.url, { token }).subscribe(topics, {
       ...Object.fromEntries(handlers),
       transports: [transport],
       cursor,

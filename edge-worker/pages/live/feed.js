@@ -16,7 +16,7 @@ function cut(text) {
 }
 
 function textOf(data) {
-  if (data instanceof Uint8Array) return `${count(data.length)} bytes, not text`;
+  if (data instanceof ArrayBuffer) return `${count(data.byteLength)} bytes, not text`;
   if (typeof data === 'string') return data;
   return JSON.stringify(data) ?? 'no data';
 }

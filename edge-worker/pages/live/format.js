@@ -8,7 +8,7 @@ const clock = new Intl.DateTimeFormat(undefined, {
 });
 const whole = new Intl.NumberFormat();
 
-const TRANSPORTS = { ws: 'WebSocket', sse: 'Server-Sent Events', poll: 'polling' };
+const TRANSPORTS = { ws: 'WebSocket', sse: 'Server-Sent Events', poll: 'long polling' };
 
 /**
  * A duration in milliseconds: `-3 ms`, `840 ms`, `12.3 s`, `7 min`.
@@ -60,6 +60,6 @@ export function transportName(transport) {
  */
 export function coordinates(latitude, longitude) {
   const one = (degrees, positive, negative) =>
-    `${Number(Math.abs(degrees).toFixed(1))}° ${degrees < 0 ? negative : positive}`;
+    `${Number(Math.abs(degrees).toFixed(1))}°\u00a0${degrees < 0 ? negative : positive}`;
   return `${one(latitude, 'N', 'S')}, ${one(longitude, 'E', 'W')}`;
 }

@@ -75,6 +75,7 @@ const handlers = {
     state = now;
     transport = info.transport ?? transport;
     narrator.state(now, { ...info, transport }, was);
+    if ((now === 'paused') !== (was === 'paused')) watch();
     showStatus(info);
   },
 
@@ -119,14 +120,14 @@ const picker = new Picker((topics) => {
   change({ topics }, `Following ${topics.join(', ')}.`);
 });
 
-/** Ends when another topic's clients are shown, or nobody looks. */
+/** Ends when another topic's clients are shown, nobody looks, or nothing can be reached. */
 let watching = new AbortController();
 
 // Browsers allow six connections to a host where it speaks HTTP/1.1: a page that nobody looks at takes
 // none of them for this.
 function watch() {
   watching.abort();
-  if (document.hidden) return;
+  if (document.hidden || state === 'paused') return;
   watching = new AbortController();
   const { token } = connection.settings;
   followPresence(edge, byId('clients-topic').value, {

@@ -1,10 +1,10 @@
 // Who is connected to a topic, followed as the edge tells it.
 
-import { ask, events, line } from '../client/line.js';
-import { newMemory, pause, persist } from '../client/persist.js';
+import { events, line } from '../client/line.js';
+import { pause } from '../client/persist.js';
+import { isFinal } from '../client/problem.js';
 
-/** The edge sends something every 20 s. */
-const SILENT_MS = 45_000;
+const RETRY_MS = 1500;
 
 /**
  * @typedef {object} Present
@@ -47,23 +47,27 @@ export function after(clients, name, data) {
  */
 export async function followPresence(url, topic, { token, signal, onPresent, onError }) {
   const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
-  let clients = new Map();
-  const attempt = (_, opened) =>
-    line(signal, SILENT_MS, async (signal, alive) => {
-      const answer = await ask(`${url}/topics/${topic}/subscribers/events`, { headers, signal });
-      opened();
-      for await (const { event, data } of events(answer)) {
-        alive(SILENT_MS);
-        if (event !== 'subscribers' && event !== 'changes') continue;
-        const present = after(clients, event, JSON.parse(data));
-        ({ clients } = present);
-        onPresent(present);
+  while (!signal.aborted) {
+    try {
+      await line(signal, (signal, alive) => readOnce(`${url}/topics/${topic}/subscribers/events`, { headers, signal }, alive, onPresent));
+    } catch (error) {
+      if (!signal.aborted && isFinal(error)) {
+        onError(error);
+        return;
       }
-    });
-  try {
-    await persist({ transports: [''], memory: newMemory(), signal, attempt, rest: (ms) => pause(ms, signal) });
-  } catch (error) {
-    if (!signal.aborted) onError(error);
+    }
+    await pause(RETRY_MS, signal);
+  }
+}
+
+async function readOnce(url, init, alive, onPresent) {
+  let clients = new Map();
+  for await (const { event, data } of events(url, init)) {
+    alive();
+    if (event !== 'subscribers' && event !== 'changes') continue;
+    const present = after(clients, event, JSON.parse(data));
+    ({ clients } = present);
+    onPresent(present);
   }
 }
 
