@@ -267,12 +267,15 @@ const promises = {
 
   /** A private topic is closed until its token is given: for the updates, and for who is there. */
   async private(browser) {
+    await publish({ data: 'secret' });
     const page = await newPage(browser, { viewport: DESK });
     await page.goto(`${edge}/live?topic=${topic}`);
-    await page.locator('#status.closed', { hasText: 'The edge refuses' }).waitFor({ timeout: 60_000 });
+    await page.locator('#status', { hasText: `${topic} is private` }).waitFor();
+    assert.equal(await page.locator('#feed > li').count(), 0);
     await page.locator('#clients-told', { hasText: 'The edge does not tell who is connected' }).waitFor();
     await useToken(page, await ask('token', topic));
     await connected(page);
+    await page.locator('#feed pre', { hasText: 'secret' }).waitFor();
     await page.locator('#clients tr.own').waitFor();
     for (const [label, status] of [['Server-Sent Events', /Server-Sent/], ['Long polling', /long polling/]]) {
       await page.getByRole('radio', { name: label }).check();

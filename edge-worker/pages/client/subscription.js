@@ -115,6 +115,7 @@ export function subscribe(url, memory, bearer, topics, options = {}) {
   function close(error) {
     run.abort();
     ended.abort();
+    link.send = undefined;
     tell('closed', { error });
     publish();
   }

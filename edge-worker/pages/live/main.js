@@ -17,7 +17,7 @@ import { Picker } from './picker.js';
 import { followPresence, publicId } from './presence.js';
 import { PublishBox } from './publish.js';
 import { sharing } from './share.js';
-import { queryOf, topicsOf } from './topics.js';
+import { isPrivate, queryOf, topicsOf } from './topics.js';
 
 const TICK_MS = 1000;
 
@@ -55,8 +55,10 @@ function showPresent() {
   map.show(present, own);
 }
 
-function showStatus(info = {}) {
+function showStatus(info) {
   const name = transportName(transport);
+  const { topics, token } = connection.settings;
+  const closed = token === undefined ? topics.find(isPrivate) : undefined;
   const texts = {
     connecting: `Connecting over ${name} …`,
     open: `Connected over ${name}.`,
@@ -66,7 +68,8 @@ function showStatus(info = {}) {
   };
   const status = byId('status');
   status.className = state;
-  say(status, texts[state]);
+  // The edge may be asked for long before it says so itself.
+  say(status, closed === undefined ? texts[state] : `${closed} is private: give its token below, under “Publish”.`);
 }
 
 const handlers = {
