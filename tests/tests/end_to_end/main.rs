@@ -11,6 +11,7 @@ mod limits;
 mod listener;
 mod login_to_offer;
 mod origins;
+mod pages_client;
 mod positioned;
 mod secrets;
 mod signatures;
