@@ -12,6 +12,7 @@ mod listener;
 mod login_to_offer;
 mod origins;
 mod pages_live;
+mod pages_client;
 mod positioned;
 mod secrets;
 mod signatures;
