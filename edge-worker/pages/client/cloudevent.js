@@ -1,19 +1,13 @@
 // What a CloudEvent carries.
 
-const POINTS = ['login', 'started', 'generated', 'published', 'received', 'delivered'];
+// When something passed which point, from pairs of names and values.
+export const stampsOf = (pairs) =>
+  Object.fromEntries(pairs.flatMap(([name, value]) => (/.at$/.test(name) && value > 0 ? [[name, +value]] : [])));
 
-// Its data: JSON parsed, other text as a string, anything else as bytes.
-export const dataOf = ({ data, data_base64: base64 }) =>
-  base64 === undefined ? data : Uint8Array.from(atob(base64), (byte) => byte.charCodeAt());
-
-export const mediaTypeOf = (event) => event.datacontenttype ?? 'application/json';
-
-// When it passed which point. `values` names them, as an event's attributes do.
-export function stampsOf(values) {
-  const stamps = {};
-  for (const point of POINTS) {
-    const at = +values[point + 'at'];
-    if (at) stamps[point + 'at'] = at;
-  }
-  return stamps;
-}
+// The data: JSON parsed, other text as a string, anything else as an ArrayBuffer. With it, what is said of it.
+export const opened = (event) => ({
+  data: event.data_base64 ? Uint8Array.from(atob(event.data_base64), (byte) => byte.charCodeAt()).buffer : event.data,
+  mediaType: event.datacontenttype ?? 'application/json',
+  stamps: stampsOf(Object.entries(event)),
+  id: event.id,
+});

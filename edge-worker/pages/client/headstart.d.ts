@@ -76,7 +76,7 @@ export interface OfferOptions {
 }
 
 export interface Offer {
-  /** JSON parsed; other text as a string; anything else as bytes. */
+  /** JSON parsed; other text as a string; anything else as an `ArrayBuffer`. */
   content: any;
   mediaType: string;
   stamps: Stamps;
@@ -118,11 +118,11 @@ export interface SubscribeOptions {
    * trip, and shows it to those who look who is connected. Not over `poll`.
    */
   ack?: boolean;
-  /** Where the user is, if that may be shown. Sent only with `ack`. */
+  /** Where the user is, if that may be shown: over `sse` only with `ack`. */
   place?: { latitude: number; longitude: number };
   /**
    * For how many milliseconds the page may be hidden until the connection is closed; it is opened again
-   * when the page is visible. `Infinity` for never. Without it, 60,000.
+   * when the page is visible. 0 for never. Without it, 60,000.
    */
   pauseAfter?: number;
 }
@@ -131,7 +131,7 @@ export interface Update {
   topic: string;
   /** Its number on the topic, each one more than the one before. */
   sequence: number;
-  /** JSON parsed; other text as a string; binary data as bytes. */
+  /** JSON parsed; other text as a string; binary data as an `ArrayBuffer`. */
   data: any;
   mediaType: string;
   stamps: Stamps;
@@ -181,7 +181,8 @@ export interface Subscription {
    * Publishes an update over the WebSocket, with a token that allows it. Waits for a connection, and is
    * sent again with its id when one breaks, so it is published once.
    *
-   * @throws {ProblemError} `upgrade-required`, where no WebSocket gets through; `closed`.
+   * @throws {ProblemError} `upgrade-required`, where no WebSocket gets through, and when the subscription
+   * is closed.
    */
   publish(update: Publication): Promise<PublishResult>;
 
@@ -238,10 +239,10 @@ export interface Nearest {
 export class ProblemError extends Error {
   /** `urn:headstart:` and a slug, such as `urn:headstart:expired-ticket`. */
   type: string;
-  title: string;
+  title?: string;
   /** The HTTP status. */
   status: number;
   detail: string;
-  /** For how long the edge asks to be left alone, in milliseconds; 0 where it does not say. */
-  retryAfter: number;
+  /** For how long the edge asks to be left alone, in milliseconds, where it does. */
+  retryAfter?: number;
 }

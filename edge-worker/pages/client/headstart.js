@@ -9,22 +9,25 @@
 // | What is an error? | problem.js |
 // | Which edge? | nearest.js |
 
-import { ask, line } from './line.js';
+import { ask } from './line.js';
 import { offer } from './offer.js';
-import { newMemory, pause, persist } from './persist.js';
+import { pause, persist } from './persist.js';
 import { subscribe } from './subscription.js';
-import { newTokens } from './tokens.js';
 
 export { nearest } from './nearest.js';
 export { ProblemError } from './problem.js';
 
 const LOGIN_TRIES = 8;
-const LOGIN_MS = 10000;
 
 export function connect(url = new URL(import.meta.url).origin, { token } = {}) {
   url = url.replace(/\/$/, '');
-  const memory = newMemory();
-  const tokens = newTokens(token);
+  const memory = {};
+  let known;
+  // The token, or another one where the edge refused it.
+  const bearer = async (refused) => {
+    if (known === refused) known = typeof token === 'function' ? await token() : token;
+    return known;
+  };
   return {
     url,
 
@@ -36,13 +39,12 @@ export function connect(url = new URL(import.meta.url).origin, { token } = {}) {
         memory,
         signal,
         tries: LOGIN_TRIES,
-        attempt: () =>
-          line(signal, LOGIN_MS, async (signal) => (await ask(url + '/login', { ...init, signal })).json()),
+        attempt: async (_, opened, signal) => (await ask(url + '/login', { ...init, signal })).json(),
         rest: (ms) => pause(ms, signal),
       });
     },
 
     offer: (ticket, options) => offer(url, memory, ticket, options),
-    subscribe: (topics, options) => subscribe(url, memory, tokens, topics, options),
+    subscribe: (topics, options) => subscribe(url, memory, bearer, topics, options),
   };
 }

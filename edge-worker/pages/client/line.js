@@ -1,21 +1,25 @@
-// One request, or one connection: given up when nothing is heard for too long, and the stream of
-// Server-Sent Events that comes over it.
+// One request, or one connection: given up when nothing is heard for too long, and read as Server-Sent
+// Events or as a WebSocket.
 
-import { refusal } from './problem.js';
+import { ProblemError } from './problem.js';
 
-// Runs `use(signal, alive)`. The signal fires with `outer`, and when `alive(ms)` was said last more than
-// that many milliseconds ago.
-export async function line(outer, ms, use) {
+// What gets through does so within this time. Then the edge says something every 20 s over a stream, and
+// answers pings and long polls within the other.
+const OPENS_MS = 8000;
+const SILENT_MS = 45000;
+
+// Runs `use(signal, alive)`. The signal fires with `outer`, when `alive()` is not said for the first time
+// within `ms`, and when it is not said again for long.
+export async function line(outer, use, ms = OPENS_MS) {
+  outer?.throwIfAborted();
   const controller = new AbortController();
   const { signal } = controller;
   let timer;
-  const end = () => controller.abort(outer?.reason);
-  const alive = (ms) => {
+  const alive = (ms = SILENT_MS) => {
     clearTimeout(timer);
-    timer = setTimeout(() => controller.abort(new Error('the edge is silent')), ms);
+    timer = setTimeout(() => controller.abort(new Error('the connection is silent')), ms);
   };
-  outer?.addEventListener('abort', end);
-  if (outer?.aborted) end();
+  outer?.addEventListener('abort', () => controller.abort(outer.reason), { signal });
   alive(ms);
   try {
     return await use(signal, alive);
@@ -24,7 +28,6 @@ export async function line(outer, ms, use) {
     throw signal.aborted ? signal.reason : error;
   } finally {
     clearTimeout(timer);
-    outer?.removeEventListener('abort', end);
     // Whatever is still open of it.
     controller.abort();
   }
@@ -33,14 +36,20 @@ export async function line(outer, ms, use) {
 // An answer, where it is none of an error.
 export async function ask(url, init) {
   const answer = await fetch(url, init);
-  if (!answer.ok) throw await refusal(answer);
-  return answer;
+  if (answer.ok) return answer;
+  throw new ProblemError({
+    status: answer.status,
+    title: answer.statusText,
+    retryAfter: answer.headers.get('retry-after') * 1000,
+    ...(await answer.json().catch(() => {})),
+  });
 }
 
-// The events of an answer's body, comments included, as objects of their fields. The edge ends its
-// lines with LF.
-export async function* events(answer) {
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+// The events of an answer, comments included, as objects of their fields: written as the edge
+// writes them, with LF and a space after the colon.
+export async function* events(url, init) {
+  const { body } = await ask(url, init);
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   for (let rest = ''; ; ) {
     const { done, value } = await reader.read();
     if (done) return;
@@ -49,10 +58,31 @@ export async function* events(answer) {
     for (const frame of frames) {
       const event = {};
       for (const text of frame.split('\n')) {
-        const [, name, value] = /^(\w*): ?(.*)/s.exec(text) ?? [];
-        event[name] = name === 'data' && name in event ? event[name] + '\n' + value : value;
+        const [name, ...rest] = text.split(': ');
+        event[name] = (name in event ? event[name] + '\n' : '') + rest.join(': ');
       }
       yield event;
     }
   }
+}
+
+// A WebSocket, with the handlers that `use(socket, resolve, reject)` gives. Rejects when it closes.
+export const socket = (url, signal, use) =>
+  new Promise((resolve, reject) => {
+    const socket = new WebSocket(url.replace('http', 'ws'));
+    signal.addEventListener('abort', () => {
+      socket.onmessage = null;
+      socket.close();
+      reject(signal.reason);
+    });
+    // The edge's own codes are 3600 more than the statuses of HTTP that say the same.
+    socket.onclose = ({ code, reason }) =>
+      reject(code > 4000 ? new ProblemError({ status: code - 3600, title: reason }) : new Error('the connection is closed'));
+    Object.assign(socket, use(socket, resolve, reject));
+  });
+
+// Calls `tick` every `ms`, until the signal fires.
+export function every(ms, signal, tick) {
+  const timer = setInterval(tick, ms);
+  signal.addEventListener('abort', () => clearInterval(timer));
 }

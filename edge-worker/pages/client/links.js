@@ -1,133 +1,99 @@
 // The ways to follow topics: each opens a connection, hands what it hears to `take`, and ends with it.
 
-import { ask, events } from './line.js';
+import { ask, events, every, socket } from './line.js';
 import { ProblemError } from './problem.js';
 
-// The edge says something every 20 s over a stream, and answers every ping over a WebSocket.
-const SILENT_MS = 45000;
 const PING_MS = 20000;
 // Whoever says nothing for 10 s is not shown as connected.
 const SHOWN_MS = 5000;
-// Long polls of so many topics at most: browsers open six connections to a server without HTTP/2.
-const MOST_LONG_POLLS = 3;
-const WAIT_S = 25;
-const POLL_MS = 2000;
+// Without HTTP/2, browsers open six connections to a server.
+const MOST_LONG_POLLS = 4;
 
-export const links = { ws, sse, poll };
-
-function ws({ url, query, token, ack, place, opened, take, canSend, roundTrip }, signal, alive) {
-  return new Promise((_, reject) => {
-    const socket = new WebSocket(`${url.replace('http', 'ws')}/topics?${query}`);
+const ws = (link, signal, alive) =>
+  socket(link.url + link.query, signal, (socket, _, reject) => {
     const send = (message) => socket.send(JSON.stringify(message));
-    let refused;
-    let beat;
     let askedAt;
     const ping = () => {
       askedAt = performance.now();
       socket.send('ping');
     };
-    const fail = (error) => {
-      clearInterval(beat);
-      socket.onmessage = null;
-      socket.close();
-      reject(error);
+    return {
+      onopen: () => link.token && send({ auth: { token: link.token } }),
+      onmessage({ data }) {
+        alive();
+        if (data === 'pong') return link.told(performance.now() - askedAt);
+        const message = JSON.parse(data);
+        const { welcome, ping: question, problem, updates } = message;
+        if (problem) reject(new ProblemError(problem));
+        if (question) send({ pong: question });
+        if (welcome) {
+          link.send = send;
+          if (link.place) send({ here: { place: link.place } });
+          every(link.ack ? SHOWN_MS : PING_MS, signal, ping);
+          ping();
+        }
+        try {
+          link.take(message);
+        } catch (error) {
+          reject(error);
+        }
+        if (link.ack) updates?.forEach(({ subject: topic, sequence }) => send({ ack: { topic, sequence: +sequence } }));
+      },
     };
-    socket.onopen = () => token && send({ auth: { token } });
-    socket.onmessage = ({ data }) => {
-      alive(SILENT_MS);
-      if (data === 'pong') return roundTrip(performance.now() - askedAt);
-      const message = JSON.parse(data);
-      const { welcome, ping: question, problem, updates = [] } = message;
-      if (problem) refused = new ProblemError(problem);
-      if (question) send({ pong: question });
-      if (welcome) {
-        opened();
-        canSend(send);
-        if (ack && place) send({ here: { place } });
-        beat = setInterval(ping, ack ? SHOWN_MS : PING_MS);
-        ping();
-      }
-      try {
-        take(message);
-      } catch (error) {
-        return fail(error);
-      }
-      if (ack) for (const [topic, sequence] of lastOf(updates)) send({ ack: { topic, sequence } });
-    };
-    // The edge's own codes are 3600 more than the statuses of HTTP that say the same.
-    socket.onclose = ({ code, reason }) =>
-      fail(refused ?? (code > 4000 ? new ProblemError({ status: code - 3600, title: reason }) : new Error('the WebSocket closed')));
-    signal.addEventListener('abort', () => fail(signal.reason));
   });
-}
 
-async function sse({ url, query, headers, ack, place, opened, take }, signal, alive) {
-  // Acks that are due: the last of each topic.
-  const due = new Map();
+async function sse({ url, query, headers, topics, at, ack, place, opened, take }, signal, alive) {
+  // The topics whose last updates are to be acked.
+  const due = new Set();
   let subscriber;
-  let acking = false;
-  async function sendAcks() {
-    if (acking) return;
-    acking = true;
-    for (const [topic, sequence] of due) {
+  let busy = !ack;
+  async function sendAcks(topics) {
+    topics.forEach((topic) => due.add(topic));
+    if (busy) return;
+    busy = true;
+    for (const topic of due) {
       due.delete(topic);
-      const body = JSON.stringify({ subscriber, sequence, place });
+      const body = JSON.stringify({ subscriber, sequence: at[topic] || 1, place });
       // One that is lost is nothing: the next one says more.
       await ask(`${url}/topics/${topic}/acks`, { method: 'POST', body, headers, signal }).catch(() => {});
     }
-    acking = false;
+    busy = false;
   }
-  const last = new Map();
-  const beat = ack && setInterval(() => {
-    for (const [topic, sequence] of last) due.set(topic, sequence);
-    sendAcks();
-  }, SHOWN_MS);
-  try {
-    for await (const { event, data, retry } of events(await ask(`${url}/topics?${query}`, { headers, signal }))) {
-      alive(SILENT_MS);
-      opened(retry);
-      if (!data) continue;
+  every(SHOWN_MS, signal, () => sendAcks(topics));
+  for await (const { event, data, retry } of events(url + query, { headers, signal })) {
+    alive();
+    opened(retry);
+    if (data) {
       const value = JSON.parse(data);
-      const updates = event === 'update' ? [value] : [];
-      take({ [event]: value, updates });
-      if (event === 'welcome') {
-        subscriber = value.subscriber;
-        for (const [topic, head] of Object.entries(value.topics)) last.set(topic, head || 1);
-      }
-      for (const [topic, sequence] of lastOf(updates)) {
-        last.set(topic, sequence);
-        due.set(topic, sequence);
-      }
-      if (ack) sendAcks();
+      take({ [event]: value });
+      subscriber ??= value.subscriber;
+      if (event === 'update') sendAcks([value.subject]);
     }
-  } finally {
-    clearInterval(beat);
   }
 }
 
-async function poll({ url, topics, at, headers, opened, take }, signal, alive) {
-  const get = async (path, more) => (await ask(`${url}/topics/${path}`, { headers: { ...headers, ...more }, signal, cache: 'no-store' })).json();
-  const head = (topic) =>
-    get(topic).then(
-      ({ sequence }) => [topic, +sequence],
-      (error) => {
-        if (error.type?.endsWith(':no-update')) return [topic, 0];
-        throw error;
-      },
-    );
-  const heads = await Promise.all(topics.map(head));
-  opened();
-  take({ welcome: { topics: Object.fromEntries(heads) } });
-  const isLong = topics.length <= MOST_LONG_POLLS;
-  const follow = async (topic) => {
-    for (;;) {
-      alive(SILENT_MS);
-      const { updates, gap, more } = await get(`${topic}?since=${at.get(topic)}`, isLong && { prefer: 'wait=' + WAIT_S });
-      take({ gap, updates });
-      if (!isLong && !more) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
+async function poll({ url, headers, topics, at, take }, signal, alive) {
+  const get = async (path, more) => {
+    const answer = await ask(`${url}/topics/${path}`, { headers: { ...headers, ...more }, signal });
+    return answer.json();
   };
-  await Promise.all(topics.map(follow));
+  const heads = {};
+  for (const topic of topics) {
+    heads[topic] = await get(topic).then(
+      ({ sequence }) => +sequence,
+      (error) => (/no-update/.test(error.type) ? 0 : Promise.reject(error)),
+    );
+  }
+  take({ welcome: { topics: heads } });
+  const prefer = 'wait=' + (topics.length > MOST_LONG_POLLS ? 1 : 25);
+  await Promise.all(
+    topics.map(async (topic) => {
+      for (;;) {
+        alive();
+        take(await get(`${topic}?since=${at[topic]}`, { prefer }));
+      }
+    }),
+  );
 }
 
-const lastOf = (updates) => new Map(updates.map(({ subject, sequence }) => [subject, +sequence]));
+export const links = { ws, sse, poll };

@@ -1,30 +1,23 @@
 // Going on until it works: over the best transport that gets through, and again after a pause.
 
-import { isFinal, ProblemError } from './problem.js';
+import { line } from './line.js';
+import { isFinal } from './problem.js';
 
 const FIRST_MS = 1000;
 const LONGEST_MS = 30000;
 // A connection that stood for so long was no failure, however it ended.
 const STOOD_MS = 5000;
 
-// Resolves after `ms`, or as soon as the signal fires.
+// Resolves after `ms`, or when the signal fires.
 export const pause = (ms, signal) =>
   new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener('abort', done);
-    if (signal?.aborted) done();
+    setTimeout(resolve, ms);
+    signal?.addEventListener('abort', resolve);
   });
 
-// How often each transport failed while another one got through, one after the other.
-export const newMemory = () => ({});
-
-// Calls `attempt(transport, opened)` until it gives something, which it may say to come by `opened()`.
-// `rest(ms, error)` pauses between rounds.
+// Calls `attempt(transport, opened, signal, alive)`, each on a line of its own, until it gives something, which it may say to come by `opened()`.
+// `rest(ms, error)` pauses between rounds. `memory` is how often each transport failed in a row while
+// another one got through.
 export async function persist({ transports, memory, signal, attempt, rest, tries = Infinity }) {
   for (let failures = 0; ; ) {
     const failed = [];
@@ -42,15 +35,15 @@ export async function persist({ transports, memory, signal, attempt, rest, tries
       };
       last = undefined;
       try {
-        const got = await attempt(transport, opened);
+        const got = await line(signal, (signal, alive) => attempt(transport, opened, signal, alive));
         if (got !== undefined) return got;
         break;
       } catch (error) {
         last = error;
-        if (signal?.aborted) throw signal.reason;
+        signal?.throwIfAborted();
         if (isFinal(error)) throw error;
         // What the edge says itself, it would say over any transport.
-        if (error instanceof ProblemError || since) break;
+        if (error.status || since) break;
         failed.push(transport);
       } finally {
         if (Date.now() - since > STOOD_MS) failures = 0;
@@ -59,6 +52,5 @@ export async function persist({ transports, memory, signal, attempt, rest, tries
     if (last && !--tries) throw last;
     const ms = Math.random() * Math.min(LONGEST_MS, first * 2 ** failures++);
     await rest(Math.max(ms, last?.retryAfter ?? 0), last);
-    if (signal?.aborted) throw signal.reason;
   }
 }

@@ -1,91 +1,64 @@
 // Following topics: one connection, the next one when it breaks, and each update once.
 
-import { dataOf, mediaTypeOf, stampsOf } from './cloudevent.js';
-import { line } from './line.js';
+import { opened } from './cloudevent.js';
 import { links } from './links.js';
 import { pause, persist } from './persist.js';
 import { problem } from './problem.js';
 import { whileAway } from './while_away.js';
 
-// How long the edge may take for its welcome: longer than it waits for a token that is missing.
-const OPENS_MS = 12000;
-
-export function subscribe(url, memory, tokens, topics, options = {}) {
+export function subscribe(url, memory, bearer, topics, options = {}) {
   topics = [topics].flat();
-  const { transports = ['ws', 'sse', 'poll'], latest, ack, place, pauseAfter = 60000 } = options;
+  const { transports = ['ws', 'sse', 'poll'], cursor = '', latest, ack, place, pauseAfter = 60000 } = options;
   // The last sequence of each topic.
-  const at = new Map();
-  for (const pair of (options.cursor ?? '').split(',')) {
-    const [topic, sequence] = pair.split('=');
-    if (topics.includes(topic)) at.set(topic, +sequence);
-  }
+  const at = { __proto__: null };
+  for (const [, topic, sequence] of cursor.matchAll(/([^=,]+)=(\d+)/g)) at[topic] = +sequence;
   // What was published and has no result yet, by the ids of the events.
   const unanswered = new Map();
   const ended = new AbortController();
-  let state = 'connecting';
-  let transport;
-  let roundTrip;
-  // Sends a message, while a WebSocket is open.
-  let send;
-  let away = false;
-  // Ends what is open or waited for, so that something else is done.
-  let move = new AbortController();
-  // The last connection was given up because an update was missing.
-  let suspicious = false;
-  // The token was refused, and this is another one.
-  let refreshed = false;
+  // Ends what is open or waited for.
+  let run;
+  // The last update that came too early, and for which a connection was given up.
+  let early;
+  // The last token, where the edge refused it.
+  let refused;
 
-  // A callback that fails is the page's affair, and must not cost it an update.
-  const call = (name, ...values) => {
-    try {
-      options[name]?.(...values);
-    } catch (error) {
-      reportError(error);
-    }
+  // At once. A callback that fails is a rejection that nobody handles, and costs the page no update.
+  const call = async (name, ...values) => options[name]?.(...values);
+
+  const tell = (state, info) => {
+    subscription.state = state;
+    call('onState', state, { transport: subscription.transport, ...info });
   };
 
-  const tell = (now, info) => {
-    state = now;
-    call('onState', now, { transport, ...info });
-  };
-
-  const cursor = () => [...at].map((pair) => pair.join('=')).join();
-
-  function update(event) {
-    const { subject: topic, id } = event;
+  function arrive(event) {
+    const topic = event.subject;
     const sequence = +event.sequence;
-    const after = at.get(topic);
+    const after = at[topic];
     if (sequence <= after) return;
     if (sequence > after + 1) {
       // Asking again after the cursor brings what is missing, if anything does.
-      suspicious = !suspicious;
-      if (suspicious) throw new Error('an update is missing');
+      if (early !== (early = sequence)) throw new Error('an update is missing');
       call('onGap', { topic, after, first: sequence });
     }
-    at.set(topic, sequence);
-    const data = dataOf(event);
-    call('onUpdate', { topic, sequence, data, mediaType: mediaTypeOf(event), stamps: stampsOf(event), id, event });
+    at[topic] = sequence;
+    call('onUpdate', { topic, sequence, event, ...opened(event) });
   }
 
   // Takes in a message of the edge, whichever transport it came over.
-  function take({ welcome, gap, updates, published }) {
+  function take({ welcome, gap, update, updates = update ? [update] : [], published }) {
     if (welcome) {
-      refreshed = false;
-      for (const topic of topics) {
-        const head = welcome.topics[topic] ?? 0;
-        if (!at.has(topic)) at.set(topic, latest && head ? head - 1 : head);
-      }
+      link.opened();
+      refused = undefined;
+      for (const topic of topics) at[topic] ??= Math.max(0, welcome.topics[topic] - !!latest);
       tell('open');
       call('onWelcome', welcome);
-      if (!send) refuse();
-      for (const { message } of unanswered.values()) send(message);
+      unanswered.forEach(({ message }) => publish(message));
     }
     if (gap) {
-      suspicious = false;
-      at.set(gap.topic, gap.first - 1);
+      at[gap.topic] = gap.first - 1;
       call('onGap', gap);
     }
-    updates?.forEach(update);
+    updates.forEach(arrive);
     if (published) {
       // One that could not be read has no id; results come in the order of what was sent.
       const id = published.id || unanswered.keys().next().value;
@@ -94,114 +67,92 @@ export function subscribe(url, memory, tokens, topics, options = {}) {
     }
   }
 
-  // Nothing that was published will get a result.
-  function refuse(error = problem('upgrade-required', 426, 'publishing needs a WebSocket')) {
-    for (const { reject } of unanswered.values()) reject(error);
+  function publish(message) {
+    if (link.send) return link.send(message);
+    if (!/open|closed/.test(subscription.state)) return;
+    for (const { reject } of unanswered.values()) reject(problem('upgrade-required', 426, 'no WebSocket is open'));
     unanswered.clear();
   }
 
-  async function connect(via, opened) {
-    while (away) await pause(2 ** 30, move.signal), renew();
-    renew();
-    transport = via;
+  async function attempt(via, opened, signal, alive) {
+    subscription.transport = via;
     tell('connecting');
-    const token = await tokens.get();
-    const request = {
-      url,
-      topics,
-      at,
-      query: new URLSearchParams([
-        ...topics.map((topic) => ['topic', topic]),
-        ...(at.size ? [['last_event_id', cursor()]] : []),
-        ...(latest ? [['latest', '1']] : []),
-      ]),
-      headers: token ? { authorization: 'Bearer ' + token } : {},
+    const token = await bearer(refused);
+    signal.throwIfAborted();
+    Object.assign(link, {
       token,
-      ack,
-      place,
+      headers: token ? { authorization: 'Bearer ' + token } : {},
+      query:
+        '/topics?topic=' +
+        topics.map(encodeURIComponent).join('&topic=') +
+        (latest ? '&latest=1' : '') +
+        '&last_event_id=' +
+        subscription.cursor,
       opened,
-      take,
-      canSend: (by) => (send = by),
-      roundTrip: (ms) => (roundTrip = ms),
-    };
+    });
     try {
-      return await line(move.signal, OPENS_MS, (signal, alive) => links[via](request, signal, alive));
+      return await links[via](link, signal, alive);
     } catch (error) {
-      if (move.signal.aborted) return;
-      if (error.status !== 401 || refreshed || !tokens.forget(token)) throw error;
-      refreshed = true;
-      return connect(via, opened);
+      if (error.status !== 401 || refused || !token) throw error;
+      refused = token;
+      return attempt(via, opened, signal, alive);
     } finally {
-      send = undefined;
+      link.send = undefined;
     }
   }
 
-  function renew() {
-    if (move.signal.aborted && !ended.signal.aborted) move = new AbortController();
+  async function start() {
+    const { signal } = (run = new AbortController());
+    const rest = (retryIn, error) => {
+      tell('waiting', { retryIn, error });
+      return pause(retryIn, signal);
+    };
+    // Not before whoever subscribes has the subscription in hand.
+    await 0;
+    persist({ transports, memory, signal, attempt, rest }).catch((error) => signal.aborted || close(error));
   }
 
-  const stopWatching = whileAway(pauseAfter, (now) => {
-    if (now && !away) tell('paused');
-    else if (!away && state !== 'waiting') return;
-    away = now;
-    move.abort();
-  });
+  function close(error) {
+    run.abort();
+    ended.abort();
+    tell('closed', { error });
+    publish();
+  }
 
-  // Not before whoever called has the subscription in hand.
-  Promise.resolve()
-    .then(() =>
-      persist({
-        transports,
-        memory,
-        signal: ended.signal,
-        attempt: connect,
-        async rest(ms, error) {
-          if (away) return;
-          tell('waiting', { retryIn: ms, error });
-          await pause(ms, move.signal);
-        },
-      }),
-    )
-    .catch((error) => {
-      const reason = ended.signal.aborted ? undefined : error;
-      stopWatching();
-      ended.abort();
-      tell('closed', { error: reason });
-      refuse(reason ?? problem('closed', 0, 'the subscription was closed'));
-    });
+  // What a link needs, and the function by which it sends messages, where it can.
+  const link = { url, topics, at, ack, place, take, told: (ms) => (subscription.roundTrip = ms) };
 
-  return {
-    close() {
-      away = false;
-      ended.abort();
-      move.abort();
-    },
+  const subscription = {
+    state: 'connecting',
 
-    publish({ topic = topics[0], id = newId(), source = '/browser', ...rest }) {
-      return new Promise((resolve, reject) => {
-        const event = { specversion: '1.0', type: 'dev.headstart.update', subject: topic, id, source, ...rest };
+    close: () => ended.signal.aborted || close(),
+
+    publish: ({ topic = topics[0], id = Date.now() + '-' + Math.random(), ...more }) =>
+      new Promise((resolve, reject) => {
+        const event = { specversion: '1.0', type: 'dev.headstart.update', source: '/browser', subject: topic, id, ...more };
         const message = { publish: { event } };
         unanswered.set(id, { message, resolve, reject });
-        if (ended.signal.aborted) refuse(problem('closed', 0, 'the subscription was closed'));
-        else if (send) send(message);
-        else if (state === 'open') refuse();
-      });
-    },
+        publish(message);
+      }),
 
     get cursor() {
-      return cursor();
-    },
-    get state() {
-      return state;
-    },
-    get transport() {
-      return transport;
-    },
-    get roundTrip() {
-      return roundTrip;
+      return Object.entries(at).map((pair) => pair.join('=')).join();
     },
   };
-}
 
-// `crypto.randomUUID` is for pages over HTTPS only.
-const newId = () => crypto.getRandomValues(new Uint32Array(4)).join('-');
+  whileAway(
+    pauseAfter,
+    ended.signal,
+    () => {
+      run.abort();
+      tell('paused');
+    },
+    () => {
+      if (!/paused|waiting/.test(subscription.state)) return;
+      run.abort();
+      start();
+    },
+  );
+  start();
+  return subscription;
+}

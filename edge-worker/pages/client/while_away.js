@@ -1,35 +1,15 @@
 // Whether nobody looks, or nothing can be reached: the page has been hidden for long, or the browser says
 // that it is offline.
 
-// Calls `set(away)`, at every sign that things may have changed. Gives a function that ends it.
-export function whileAway(after, set) {
-  const page = globalThis.document;
-  let hidden = false;
-  let offline = false;
+// Calls `pause` and `resume`, until the signal fires.
+export function whileAway(after, signal, pause, resume) {
   let timer;
-  const look = () => {
+  const look = ({ type }) => {
     clearTimeout(timer);
-    // `setTimeout` takes no longer time.
-    if (page?.hidden && after < 2 ** 31) {
-      timer = setTimeout(() => set((hidden = true)), after);
-    } else {
-      hidden = false;
-      set(offline);
-    }
+    if (document.hidden && after) timer = setTimeout(() => signal.aborted || pause(), after);
+    if (type === 'offline') pause();
+    else if (type === 'online' || !document.hidden) resume();
   };
-  // Only what it says when it changes: a machine without a network reaches itself.
-  const network = ({ type }) => {
-    offline = type === 'offline';
-    set(offline || hidden);
-  };
-  const listen = (how) => {
-    page?.[how]('visibilitychange', look);
-    for (const type of ['online', 'offline']) globalThis[how](type, network);
-  };
-  listen('addEventListener');
-  look();
-  return () => {
-    clearTimeout(timer);
-    listen('removeEventListener');
-  };
+  // All of them reach the window.
+  for (const type of ['visibilitychange', 'online', 'offline']) addEventListener(type, look, { signal });
 }
