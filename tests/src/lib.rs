@@ -12,6 +12,7 @@
 //! | How does a test play an origin? | [`fake_origin`], [`events`], [`topics`] |
 //! | How does a test follow topics? | [`subscriber`], [`presence`], [`tokens`] |
 //! | How is a connection cut at the right moment? | [`gate`] |
+//! | What does a real browser do? | [`browser`] |
 //! | What is in KV? | [`kv`] |
 //! | Does every answer keep to `openapi.yaml`? | [`openapi`] |
 //! | How does a test wait? | [`wait`] |
@@ -21,6 +22,7 @@
 )]
 
 pub mod answer;
+pub mod browser;
 pub mod client;
 pub mod edge;
 pub mod edge_config;
