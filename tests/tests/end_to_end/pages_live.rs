@@ -64,10 +64,10 @@ async fn keeps(promise: &str, topic: &str) {
 /// Whether the page keeps this promise at `edge`.
 async fn keeps_at(promise: &str, edge: &Edge, topic: &str) {
     let arguments = [promise, &edge.url(), topic];
-    browser::run("live.mjs", &arguments, async |name, values| {
+    let run = browser::run("live.mjs", &arguments, async |name, values| {
         answer(edge, name, values).await
-    })
-    .await;
+    });
+    Box::pin(run).await;
 }
 
 #[tokio::test]
@@ -89,19 +89,16 @@ async fn the_transport_is_switched_without_losing_an_update() {
 async fn a_restart_of_the_edge_is_shown_and_loses_nothing() {
     let mut edge = Edge::start(EdgeConfig::default()).await;
     let (url, topic) = (edge.url(), fresh_topic());
-    browser::run(
-        "live.mjs",
-        &["restart", &url, &topic],
-        async |name, values| {
-            match name {
-                "kill" => edge.kill().await,
-                "start" => edge.start_again().await,
-                _ => return answer(&edge, name, values).await,
-            }
-            Value::Null
-        },
-    )
-    .await;
+    let arguments = ["restart", &url, &topic];
+    let run = browser::run("live.mjs", &arguments, async |name, values| {
+        match name {
+            "kill" => edge.kill().await,
+            "start" => edge.start_again().await,
+            _ => return answer(&edge, name, values).await,
+        }
+        Value::Null
+    });
+    Box::pin(run).await;
 }
 
 #[tokio::test]
@@ -137,10 +134,10 @@ async fn everyone_can_use_the_page() {
 
 #[tokio::test]
 async fn the_rules_of_the_page_hold() {
-    browser::run("live_rules.mjs", &[], async |name, _| {
+    let run = browser::run("live_rules.mjs", &[], async |name, _| {
         panic!("{name}: nobody answers this")
-    })
-    .await;
+    });
+    Box::pin(run).await;
 }
 
 #[test]
