@@ -314,6 +314,8 @@ const promises = {
     assert.deepEqual(await sequences(page), [1, 1, 2]);
     await page.goBack();
     await connected(page);
+    // What came meanwhile is not told as missed: it was not followed.
+    await logHas(page, `${topic} is at 2.`);
     await publish({ data: 'followed again' });
     await page.locator('#feed pre', { hasText: 'followed again' }).waitFor();
     page.quiet();

@@ -162,7 +162,7 @@ function showSettings() {
 }
 
 function change(changes, why) {
-  narrator.changed(why);
+  narrator.changed(why, changes.topics ?? connection.settings.topics);
   state = undefined;
   connection.change(changes);
   showSettings();

@@ -26,17 +26,21 @@ export class Narrator {
   }
 
   /**
-   * The page itself opens the connection anew.
+   * The page itself opens the connection anew. Of topics that it no longer follows, nothing is resumed.
    *
    * @param {string} why
+   * @param {string[]} topics
    */
-  changed(why) {
+  changed(why, topics) {
+    for (const topic of this.#positions.keys()) {
+      if (!topics.includes(topic)) this.#positions.delete(topic);
+    }
     this.#startedAt = Date.now();
     this.#lostAt = undefined;
     this.#log.add(why);
   }
 
-  /** Says whether the connection was lost just now. */
+  /** As the client tells it, and what it was before. */
   state(state, { transport, retryIn, error }, was) {
     const now = Date.now();
     const lost = was === 'open' && (state === 'waiting' || state === 'connecting' || state === 'paused');
@@ -55,10 +59,9 @@ export class Narrator {
     } else if (state === 'connecting' && this.#lostAt === undefined) {
       this.#log.add(`Connecting over ${transportName(transport)}.`);
     }
-    return lost;
   }
 
-  /** Says whether the connection had been lost. */
+  /** Gives whether the connection had been lost. */
   welcome({ topics }, transport) {
     const now = Date.now();
     const resumed = this.#lostAt !== undefined;
@@ -84,7 +87,7 @@ export class Narrator {
     } else {
       this.#log.add(`Nothing has been published on ${topic} yet.`);
     }
-    // An empty topic is resumed from its beginning.
+    // Where there is a latest update, it comes, and says the position itself.
     if (have === undefined && latest === 0) this.#positions.set(topic, 0);
   }
 
