@@ -97,14 +97,15 @@ export async function proxy(url, { delay = 0, refuse = /^$/ } = {}) {
   return `http://127.0.0.1:${server.address().port}`;
 }
 
-// How long anything may take: far above what it takes on an idle machine.
-const PATIENCE_MS = 60_000;
+// How long anything may take, and several things together: far above what they take on an idle machine.
+const PATIENCE_MS = 40_000;
+const LONG_PATIENCE_MS = 100_000;
 
 // Waits for `promise`.
 export async function within(what, promise) {
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`waited in vain for ${what}`)), PATIENCE_MS);
+    timer = setTimeout(() => reject(new Error(`waited in vain for ${what}`)), LONG_PATIENCE_MS);
   });
   await Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }

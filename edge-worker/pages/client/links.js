@@ -11,11 +11,13 @@ const MOST_LONG_POLLS = 4;
 
 const ws = (link, signal, alive) =>
   socket(link.url + link.query, signal, (socket, _, reject) => {
-    const send = (message) => socket.send(JSON.stringify(message));
+    // A message may still come while the connection is being closed, and its answer may not go.
+    const say = (text) => socket.readyState === 1 && socket.send(text);
+    const send = (message) => say(JSON.stringify(message));
     let askedAt;
     const ping = () => {
       askedAt = performance.now();
-      socket.send('ping');
+      say('ping');
     };
     return {
       onopen: () => link.token && send({ auth: { token: link.token } }),
