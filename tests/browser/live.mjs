@@ -14,15 +14,25 @@ const SYDNEY = { latitude: -33.8688, longitude: 151.2093 };
 const DESK = { width: 1366, height: 900 };
 const PHONE = { width: 375, height: 812 };
 
+// How long anything may take: far above what it takes on an idle machine.
+const PATIENCE_MS = 60_000;
+
 const CONNECTED = /^Connected over /;
 
 // What a browser says of a connection that could not be opened, or broke.
 const BROKEN = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_INTERNET_DISCONNECTED|WebSocket connection to/;
 
+/** Opens the page. */
+async function visit(browser, options = {}) {
+  const page = await newPage(browser, { viewport: DESK, ...options });
+  page.setDefaultTimeout(PATIENCE_MS);
+  await page.goto(`${edge}/live?topic=${topic}`);
+  return page;
+}
+
 /** Opens the page, and waits until it is connected. */
 async function open(browser, options = {}) {
-  const page = await newPage(browser, { viewport: DESK, permissions: ['geolocation'], ...options });
-  await page.goto(`${edge}/live?topic=${topic}`);
+  const page = await visit(browser, { permissions: ['geolocation'], ...options });
   await connected(page);
   return page;
 }
@@ -268,8 +278,7 @@ const promises = {
   /** A private topic is closed until its token is given: for the updates, and for who is there. */
   async private(browser) {
     await publish({ data: 'secret' });
-    const page = await newPage(browser, { viewport: DESK });
-    await page.goto(`${edge}/live?topic=${topic}`);
+    const page = await visit(browser);
     await page.locator('#status', { hasText: `${topic} is private` }).waitFor();
     assert.equal(await page.locator('#feed > li').count(), 0);
     await page.locator('#clients-told', { hasText: 'The edge does not tell who is connected' }).waitFor();
