@@ -37,7 +37,10 @@ export function subscribe(url, memory, bearer, topics, options = {}) {
     if (sequence <= after) return;
     if (sequence > after + 1) {
       // Asking again after the cursor brings what is missing, if anything does.
-      if (early !== (early = sequence)) throw new Error('an update is missing');
+      if (early !== sequence) {
+        early = sequence;
+        throw new Error('update missing');
+      }
       call('onGap', { topic, after, first: sequence });
     }
     at[topic] = sequence;
@@ -70,7 +73,7 @@ export function subscribe(url, memory, bearer, topics, options = {}) {
   function publish(message) {
     if (link.send) return link.send(message);
     if (!/open|closed/.test(subscription.state)) return;
-    for (const { reject } of unanswered.values()) reject(problem('upgrade-required', 426, 'no WebSocket is open'));
+    for (const { reject } of unanswered.values()) reject(problem('upgrade-required', 426, 'WebSocket closed'));
     unanswered.clear();
   }
 
