@@ -5,8 +5,8 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT/edge-worker/pages"
 
+# The folder itself stays: `wrangler dev` watches it, and would not see another one in its place.
 out="$ROOT/edge-worker/build/pages"
-rm -rf "$out"
 mkdir -p "$out"
 cp _headers ./*.html icon.svg "$out/"
 cp client/headstart.d.ts "$out/"

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 import { chromium } from 'playwright-core';
 
@@ -17,6 +18,8 @@ const ARGUMENTS = [
   '--disable-component-update',
   '--disable-sync',
 ];
+
+const SCREENSHOTS = fileURLToPath(new URL('../../target/screenshots', import.meta.url));
 
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 let asking = Promise.resolve();
@@ -73,7 +76,7 @@ export async function newPage(browser, options) {
 
 // A picture of a page, for whoever looks at what a test saw.
 export async function screenshot(page, name) {
-  const folder = process.env.HEADSTART_SCREENSHOTS ?? 'target/screenshots';
+  const folder = process.env.HEADSTART_SCREENSHOTS ?? SCREENSHOTS;
   mkdirSync(folder, { recursive: true });
   await page.screenshot({ path: `${folder}/${name}.png`, fullPage: true });
 }

@@ -2,33 +2,30 @@
 // one clock to another says as much about the clocks as about the way, and is labelled so.
 
 const PARTS = [
-  ['loginat', 'receivedat', 'from the login to the edge’s having it', 'edge'],
-  ['startedat', 'generatedat', 'generating', 'origin'],
-  ['generatedat', 'publishedat', 'until it was stored and sent', 'origin'],
-  ['receivedat', 'deliveredat', 'at the edge until it was handed over', 'edge'],
+  ['edge', 'loginat', 'receivedat', 'login to offer'],
+  ['edge', 'receivedat', 'deliveredat', 'held until handed over'],
+  ['origin', 'startedat', 'generatedat', 'generating'],
+  ['origin', 'generatedat', 'publishedat', 'storing'],
 ];
 
 /**
- * The parts of an offer's way.
+ * The parts of an offer's way, by whose clock they were taken.
  * @param {Record<string, number>} stamps  by name, in ms since the Unix epoch
- * @returns {{ what: string, ms: number, clock: string }[]}
+ * @param {number} arrivedAt  when it was here, by this browser's clock
+ * @returns {string[]}
  */
-export function hops(stamps) {
-  const found = [];
-  for (const [from, to, what, clock] of PARTS) {
-    if (stamps[from] === undefined || stamps[to] === undefined) continue;
-    found.push({ what, ms: stamps[to] - stamps[from], clock });
+export function hops(stamps, arrivedAt) {
+  const told = [];
+  for (const clock of ['edge', 'origin']) {
+    const parts = PARTS.filter(([whose, from, to]) => whose === clock && from in stamps && to in stamps);
+    const spans = parts.map(([, from, to, what]) => `${what} ${stamps[to] - stamps[from]} ms`);
+    if (spans.length > 0) told.push(`${clock}’s clock: ${spans.join(', ')}`);
   }
-  return found;
-}
-
-/**
- * From the edge's handing over to the arrival here: across two clocks, so only as good as they agree.
- * @param {Record<string, number>} stamps
- * @param {number} arrivedAt  by this browser's clock, in ms since the Unix epoch
- */
-export function lastHop(stamps, arrivedAt) {
-  return stamps.deliveredat === undefined ? undefined : Math.round(arrivedAt - stamps.deliveredat);
+  if ('deliveredat' in stamps) {
+    const ms = Math.round(arrivedAt - stamps.deliveredat);
+    told.push(`clocks differ: edge to here ${ms} ms`);
+  }
+  return told;
 }
 
 /**

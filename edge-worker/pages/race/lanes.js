@@ -1,6 +1,6 @@
 // The lanes of one run, filled as time goes on.
 
-import { hops, lastHop } from './hops.js';
+import { hops } from './hops.js';
 import { WAYS } from './ways.js';
 
 const list = document.getElementById('lanes');
@@ -95,8 +95,6 @@ export function show(lane) {
   }
   if (lane.arrived === undefined) return;
   row.time.textContent = `${Math.round(lane.arrived)} ms after the login`;
-  const parts = hops(lane.stamps).map(({ what, ms, clock }) => `${what} ${ms} ms (${clock}’s clock)`);
-  const last = lastHop(lane.stamps, lane.arrivedAt);
-  if (last !== undefined) parts.push(`from the edge to here ${last} ms (clocks differ)`);
+  const parts = hops(lane.stamps, lane.arrivedAt);
   row.stamps.replaceChildren(...parts.map((part) => element('span', '', part)));
 }

@@ -10,7 +10,7 @@ function line(name, className, text) {
   return made;
 }
 
-function item({ description, price_gbp, offer_price_gbp, discount_percent, discount_reason, reason }) {
+function item({ description, price_gbp, offer_price_gbp, discount_reason, reason }) {
   const row = document.createElement('li');
   const price = line('span', 'price', `${pounds.format(offer_price_gbp)} `);
   const before = line('del', '', pounds.format(price_gbp));
@@ -19,7 +19,7 @@ function item({ description, price_gbp, offer_price_gbp, discount_percent, disco
   row.append(
     line('span', 'what', String(description).toLowerCase()),
     price,
-    line('span', 'less', `${discount_percent} % less: ${discount_reason}`),
+    line('span', 'less', discount_reason),
     line('span', 'quiet', reason),
   );
   return row;
