@@ -10,7 +10,7 @@ out="$ROOT/edge-worker/build/pages"
 mkdir -p "$out"
 cp _headers ./*.html icon.svg "$out/"
 cp client/headstart.d.ts "$out/"
-browsers=(--target=chrome110,firefox115,safari16)
+browsers=("--target=chrome110,firefox115,safari16")
 esbuild client/headstart.js --outfile="$out/headstart.js" --bundle --format=esm --minify "${browsers[@]}" --log-level=warning
 esbuild race/main.js --outfile="$out/race.js" --bundle --format=esm --minify "${browsers[@]}" --log-level=warning
 esbuild live/main.js --outfile="$out/live.js" --bundle --format=esm --minify --loader:.json=json "${browsers[@]}" --log-level=warning

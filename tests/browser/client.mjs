@@ -309,7 +309,8 @@ const foreign = await foreignOrigin();
 const history = 20;
 const url = await ask('edge', foreign, history);
 
-const chosen = process.argv[2] ?? '';
+// Of the promises, those whose names hold this; all of them without it.
+const chosen = process.env.HEADSTART_BROWSER_TEST ?? '';
 
 await withBrowser(async (browser) => {
   for (const promise of [

@@ -17,7 +17,7 @@ export async function line(outer, use, ms = OPENS_MS) {
   let timer;
   const alive = (ms = SILENT_MS) => {
     clearTimeout(timer);
-    timer = setTimeout(() => controller.abort(new Error('the connection is silent')), ms);
+    timer = setTimeout(() => controller.abort(new Error('connection silent')), ms);
   };
   outer?.addEventListener('abort', () => controller.abort(outer.reason), { signal });
   alive(ms);
@@ -39,7 +39,7 @@ export async function ask(url, init) {
   if (answer.ok) return answer;
   throw new ProblemError({
     status: answer.status,
-    title: answer.statusText,
+    title: 'HTTP ' + answer.status,
     retryAfter: answer.headers.get('retry-after') * 1000,
     ...(await answer.json().catch(() => {})),
   });
@@ -77,7 +77,7 @@ export const socket = (url, signal, use) =>
     });
     // The edge's own codes are 3600 more than the statuses of HTTP that say the same.
     socket.onclose = ({ code, reason }) =>
-      reject(code > 4000 ? new ProblemError({ status: code - 3600, title: reason }) : new Error('the connection is closed'));
+      reject(code > 4000 ? new ProblemError({ status: code - 3600, title: reason }) : new Error('connection closed'));
     Object.assign(socket, use(socket, resolve, reject));
   });
 

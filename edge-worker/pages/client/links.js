@@ -83,7 +83,10 @@ async function poll({ url, headers, topics, at, take }, signal, alive) {
   for (const topic of topics) {
     heads[topic] = await get(topic).then(
       ({ sequence }) => +sequence,
-      (error) => (/no-update/.test(error.type) ? 0 : Promise.reject(error)),
+      (error) => {
+        if (!/no-update/.test(error.type)) throw error;
+        return 0;
+      },
     );
   }
   take({ welcome: { topics: heads } });

@@ -18,7 +18,7 @@ export function offer(url, memory, ticket, { transports = ['sse', 'ws', 'wait', 
       return pause(header('preference-applied') ? 0 : header('retry-after') * 1000, signal);
     }
     const mediaType = header('content-type');
-    const kind = /[/+]json\b/.test(mediaType) ? 'json' : /^text/.test(mediaType) ? 'text' : 'arrayBuffer';
+    const kind = /[/+]json/.test(mediaType) ? 'json' : /^text/.test(mediaType) ? 'text' : 'arrayBuffer';
     return {
       content: await answer[kind](),
       mediaType,

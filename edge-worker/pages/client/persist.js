@@ -15,7 +15,8 @@ export const pause = (ms, signal) =>
     signal?.addEventListener('abort', resolve);
   });
 
-// Calls `attempt(transport, opened, signal, alive)`, each on a line of its own, until it gives something, which it may say to come by `opened()`.
+// Calls `attempt(transport, opened, signal, alive)`, each on a line of its own, until it gives something.
+// It says by `opened()` that its transport gets through.
 // `rest(ms, error)` pauses between rounds. `memory` is how often each transport failed in a row while
 // another one got through.
 export async function persist({ transports, memory, signal, attempt, rest, tries = Infinity }) {

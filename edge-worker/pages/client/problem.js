@@ -11,4 +11,4 @@ export class ProblemError extends Error {
 export const problem = (slug, status, detail) => new ProblemError({ type: 'urn:headstart:' + slug, status, detail });
 
 // Whether trying again cannot help: neither the network nor a moment without room is to blame.
-export const isFinal = ({ status, type }) => /^4(?!08|29)/.test(status) || /generation-failed/.test(type);
+export const isFinal = ({ status, type }) => /^4(?!08|29)|generation-failed/.test(status + type);

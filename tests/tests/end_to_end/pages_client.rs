@@ -42,34 +42,36 @@ impl Site {
     }
 }
 
+/// Does what the script asks for.
+async fn answer(site: &mut Option<Site>, name: &str, values: &[Value]) -> Value {
+    let text = |at: usize| values[at].as_str().expect("a string");
+    let number = |at: usize| values[at].as_u64().expect("a number");
+    if name == "edge" {
+        let started = site.insert(Site::start(text(0), number(1)).await);
+        return json!(started.edge.url());
+    }
+    let site = site.as_mut().expect("it asks for an edge first");
+    match name {
+        "publish" => {
+            let data = values[1].as_array().expect("a list");
+            site.publish(text(0), data).await;
+        }
+        "token" => {
+            let token = Token::reading(&[text(0)]).publishing(&[text(0)]);
+            return json!(token.expiring_in(number(1).cast_signed()).mint());
+        }
+        "kill" => site.edge.kill().await,
+        "start" => site.edge.start_again().await,
+        _ => panic!("{name}: nobody answers this"),
+    }
+    Value::Null
+}
+
 #[tokio::test]
 async fn the_client_does_in_a_browser_what_it_promises() {
-    let only = std::env::var("HEADSTART_BROWSER_TEST").unwrap_or_default();
     let mut site = None;
-    browser::run("client.mjs", &[&only], async |name, values| {
-        let text = |at: usize| values[at].as_str().expect("a string");
-        let number = |at: usize| values[at].as_u64().expect("a number");
-        if name == "edge" {
-            let started = Site::start(text(0), number(1)).await;
-            let url = started.edge.url();
-            site = Some(started);
-            return json!(url);
-        }
-        let site = site.as_mut().expect("it asks for an edge first");
-        match name {
-            "publish" => {
-                let data = values[1].as_array().expect("a list");
-                site.publish(text(0), data).await;
-            }
-            "token" => {
-                let token = Token::reading(&[text(0)]).publishing(&[text(0)]);
-                return json!(token.expiring_in(number(1).cast_signed()).mint());
-            }
-            "kill" => site.edge.kill().await,
-            "start" => site.edge.start_again().await,
-            _ => panic!("{name}: nobody answers this"),
-        }
-        Value::Null
+    browser::run("client.mjs", &[], async |name, values| {
+        Box::pin(answer(&mut site, name, values)).await
     })
     .await;
 }
@@ -96,7 +98,11 @@ fn the_types_name_what_the_client_exports() {
     let read = |name: &str| fs::read_to_string(client.join(name)).expect("the client's sources");
     // As both files write what they export.
     let named = |text: &str, before: &[&str]| -> BTreeSet<String> {
-        let rest = |line: &str| before.iter().find_map(|it| line.strip_prefix(it).map(str::to_owned));
+        let rest = |line: &str| {
+            before
+                .iter()
+                .find_map(|it| line.strip_prefix(it).map(str::to_owned))
+        };
         text.lines()
             .filter_map(rest)
             .map(|rest| {
