@@ -76,11 +76,7 @@ export async function newPage(browser, options) {
 
 // A picture of a page, for whoever looks at what a test saw.
 export async function screenshot(page, name) {
-<<<<<<< HEAD
-  const folder = process.env.HEADSTART_SCREENSHOTS ?? fileURLToPath(new URL('../../target/screenshots', import.meta.url));
-=======
   const folder = process.env.HEADSTART_SCREENSHOTS ?? SCREENSHOTS;
->>>>>>> client
   mkdirSync(folder, { recursive: true });
   await page.screenshot({ path: `${folder}/${name}.png`, fullPage: true });
 }
