@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Builds the Worker into edge-worker/build/. It is wrangler's build command, so a plain
+# Builds the Worker and the pages into edge-worker/build/. It is wrangler's build command, so a plain
 # `npx wrangler dev` or `deploy` runs it too.
 #
 # Quick when nothing changed: cargo is asked first.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT/edge-worker"
+
+"$ROOT/scripts/build-pages.sh"
 
 missing() { echo "the build tools are missing: run make setup" >&2; exit 1; }
 WORKER_BUILD="$(tool worker-build "$WORKER_BUILD_VERSION")" || missing

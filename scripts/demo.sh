@@ -39,7 +39,8 @@ echo "Starting an edge: workerd, with KV and Durable Objects."
 # The project's own bindings and settings, without the build and with an absolute path:
 # wrangler keeps its state beside the configuration that it is given. KV is asked after 2 s, not
 # after a minute: a laptop's KV does not remember that something was not there.
-sed -e '/^\[build\]/,/^$/d' -e "s|^main = \"|&$ROOT/|" "$ROOT/wrangler.toml" >wrangler.toml
+sed -e '/^\[build\]/,/^$/d' -e "s|^main = \"|&$ROOT/|" -e "s|^directory = \"|&$ROOT/|" \
+  "$ROOT/wrangler.toml" >wrangler.toml
 WRANGLER_REGISTRY_PATH="$folder/registry" WRANGLER_LOG_PATH="$folder/logs" \
   start wrangler dev --ip 127.0.0.1 --port 0 --inspector-port 0 --show-interactive-dev-session=false \
   --var TICKET_YOUNG_SECONDS:2 >edge.log 2>&1

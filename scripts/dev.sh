@@ -24,7 +24,8 @@ if answers "$edge/ping"; then
   echo "something answers on $edge already; end it first" >&2
   exit 1
 fi
-start wrangler dev --ip 127.0.0.1 --port 8787 --show-interactive-dev-session=false
+start wrangler dev --ip 127.0.0.1 --port 8787 --show-interactive-dev-session=false \
+  --var "ORIGIN_URL:$origin"
 wait_until 120 answers "$edge/healthz" || { echo "the edge did not start; it says why above" >&2; exit 1; }
 
 set -a
@@ -36,7 +37,7 @@ wait_until 20 answers "$origin/healthz" || { echo "the origin did not start; it 
 
 cat <<EOF
 
-  The edge is at    $edge
+  The edge is at    $edge  (open it in a browser: the race; $edge/live: live events)
   The origin is at  $origin  (and linked to the edge)
 
   Try, in another terminal:

@@ -9,6 +9,10 @@ origin_config() {
   cat <<EOF
 # An origin beside a local edge. Made by scripts/origin-config.sh.
 
+[generate]
+# The race on the edge's first page lets a visitor choose how costly an offer is.
+effort_limit = 2000
+
 [outbox]
 path = "$3"
 

@@ -6,6 +6,17 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT"
 
+# The pages are tested in Chromium.
+if ! [ -x "${HEADSTART_CHROMIUM:-/usr/bin/chromium}" ]; then
+  if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+    echo "test: installing chromium" >&2
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null
+  else
+    echo "test: the tests of the pages need Chromium: apt-get install chromium, or name one in HEADSTART_CHROMIUM" >&2
+  fi
+fi
+
 scripts/build-edge.sh
 # All at once, the origin's program too: built alone, its dependencies would come out with
 # other features, and be compiled twice.

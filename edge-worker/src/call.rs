@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     events,
     head::Head,
-    health, login, origin_link, platform,
+    health, login, origin_link, platform, pull,
     router::{Resolved, Route, Target, resolve},
     tickets, topic,
 };
@@ -93,6 +93,7 @@ pub async fn answer(
 async fn dispatch(call: &Call, target: Target, parameter: &str) -> Result<Reply, Error> {
     match target {
         Target::Login => login::post(call).await,
+        Target::Pull => pull::post(call).await,
         Target::Offer => tickets::get(call, parameter).await,
         Target::OfferEvents => tickets::events(call, parameter).await,
         Target::OfferSocket => tickets::socket(call, parameter).await,

@@ -7,6 +7,7 @@
 //! | `LOGIN_KEYS` (secret) | | verify `POST /login` where `LOGIN_AUTH` is `signed` |
 //! | `LOGIN_AUTH` | `signed` | who may log in: `signed`, or `open` to all |
 //! | `TOKEN_KEYS` (secret) | none | verify the tokens of subscribers; without it nobody may into `private/` topics |
+//! | `ORIGIN_URL` | none | the origin's listener, for `POST /offers`, which asks it while the client waits |
 //! | `CORS_ORIGINS` | none | pages that may call the edge, comma separated; `*` for all |
 //! | `LOGIN_DESKS` | 1 | over how many desks logins are spread; 1 to 256 |
 //! | `LOGIN_TIMEOUT_SECONDS` | 30 | until a login that no origin takes fails; 1 to 600 |
@@ -77,6 +78,8 @@ pub struct Config {
     pub login_auth: LoginAuth,
     /// Which pages may call.
     pub cors: Cors,
+    /// The origin's listener, without a slash at its end.
+    pub origin_url: Option<String>,
     /// Over how many desks logins are spread.
     pub desks: u32,
     /// Until a login that no origin takes fails, in milliseconds.
@@ -131,6 +134,7 @@ impl Config {
         let origin_keys = reader.keys("ORIGIN_KEYS");
         let login_auth = reader.login_auth();
         let cors = reader.cors();
+        let origin_url = reader.origin_url();
         let desks = reader.number("LOGIN_DESKS", 1, 1..=256);
         let login_timeout = reader.number("LOGIN_TIMEOUT_SECONDS", 30, 1..=600);
         let lease = reader.number("LEASE_SECONDS", 30, 1..=600);
@@ -147,6 +151,7 @@ impl Config {
                     origin_keys,
                     login_auth,
                     cors,
+                    origin_url,
                     desks,
                     login_timeout_ms: u64::from(login_timeout) * 1000,
                     lease_ms: u64::from(lease) * 1000,
@@ -228,6 +233,23 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
                 default
             }
         }
+    }
+
+    fn origin_url(&mut self) -> Option<String> {
+        let text = (self.var)("ORIGIN_URL").unwrap_or_default();
+        let text = text.trim().trim_end_matches('/');
+        if text.is_empty() {
+            return None;
+        }
+        let host = ["http://", "https://"]
+            .iter()
+            .find_map(|scheme| text.strip_prefix(scheme));
+        if host.is_none_or(|host| host.is_empty() || host.contains(['?', '#', '@', ' '])) {
+            self.wrong
+                .push("ORIGIN_URL must be like https://origin.example".to_owned());
+            return None;
+        }
+        Some(text.to_owned())
     }
 
     fn cors(&mut self) -> Cors {

@@ -104,6 +104,12 @@ pub enum Error {
     /// What should name a topic does not.
     #[error(transparent)]
     Topic(#[from] TopicError),
+    /// No origin was named that could be asked.
+    #[error("this deployment asks no origin: ORIGIN_URL is not set")]
+    NoOrigin,
+    /// The origin does not answer.
+    #[error("the origin cannot be reached")]
+    OriginUnreachable,
     /// A connection to no topic, or to too many.
     #[error("name 1 to {MAX_TOPICS_PER_CONNECTION} topics as ?topic=a&topic=b")]
     TopicCount,
@@ -182,6 +188,8 @@ impl Error {
             Self::TooManyWaiters => (503, "too-many-waiters", "Too many waiters"),
             Self::Topic(_) => (404, "unknown-topic", "Not a topic"),
             Self::NoUpdate => (404, "no-update", "No update yet"),
+            Self::NoOrigin => (404, "no-origin", "No origin"),
+            Self::OriginUnreachable => (502, "origin-unreachable", "Origin unreachable"),
             Self::TopicCount => (400, "topic-count", "Wrong number of topics"),
             Self::Cursor(_) => (400, "malformed-cursor", "Malformed cursor"),
             Self::TooManySubscribers => (503, "too-many-subscribers", "Too many subscribers"),
@@ -284,6 +292,8 @@ mod tests {
             Error::TooManyWaiters,
             Error::Topic(TopicName::parse("").unwrap_err()),
             Error::TopicCount,
+            Error::NoOrigin,
+            Error::OriginUnreachable,
             Error::NoUpdate,
             Error::Cursor(Cursors::parse("x", &[]).unwrap_err()),
             Error::TooManySubscribers,

@@ -3,6 +3,7 @@
 //! | route | touches | file |
 //! |---|---|---|
 //! | `POST /login` | rate limiter, `LoginDeskDo`, then `TicketDo` | `login.rs` |
+//! | `POST /offers` | rate limiter, the origin | `pull.rs` |
 //! | `GET /tickets/{ticket}` | memory, KV, `TicketDo` | `tickets.rs`, `lookup.rs` |
 //! | `GET /tickets/{ticket}/events` | same | `tickets.rs`, `ticket_do.rs` |
 //! | `GET /tickets/{ticket}/ws` | same | `tickets.rs`, `ticket_do.rs` |
@@ -40,6 +41,7 @@ mod memory_cache;
 mod offer;
 mod origin_link;
 mod platform;
+mod pull;
 mod router;
 mod ticket_do;
 mod ticket_state;
@@ -56,6 +58,7 @@ use router::{Route, Target};
 /// Every route of the edge. Preflights (`OPTIONS`) are answered for each path.
 const ROUTES: &[Route] = &[
     Route::new("POST", "/login", Target::Login),
+    Route::new("POST", "/offers", Target::Pull),
     Route::new("GET", "/tickets/{ticket}", Target::Offer),
     Route::new("HEAD", "/tickets/{ticket}", Target::Offer),
     Route::new("GET", "/tickets/{ticket}/events", Target::OfferEvents),

@@ -27,13 +27,22 @@ const LIMITER: &str = "LOGIN_LIMIT";
 /// Seconds after which a client that polls for its offer may begin.
 const RETRY_AFTER: &str = "1";
 
-/// `POST /login`
+/// A login that may be sent.
+pub struct Admitted {
+    /// The login.
+    pub login: LoginRequest,
+    /// The body that it came as.
+    pub body: Vec<u8>,
+    /// What the signed message was, where logins are signed.
+    pub webhook: Option<Webhook>,
+}
+
+/// Reads a login, and judges whether it may be sent.
 ///
 /// # Errors
 /// [`Error::BodyTooLarge`], [`Error::Signature`], [`Error::RateLimited`], [`Error::Login`],
-/// [`Error::LoginConflict`], [`Error::BacklogFull`], [`Error::Platform`].
-pub async fn post(call: &Call) -> Result<Reply, Error> {
-    let config = call.config()?;
+/// [`Error::Platform`].
+pub async fn admit(call: &Call, config: &Config) -> Result<Admitted, Error> {
     if config.login_auth == LoginAuth::Open {
         let address = call.header("cf-connecting-ip").unwrap_or_default();
         limit(call, &format!("client:{}", network(&address))).await?;
@@ -52,6 +61,20 @@ pub async fn post(call: &Call) -> Result<Reply, Error> {
     if webhook.is_some() {
         limit(call, &format!("user:{}", login.user)).await?;
     }
+    Ok(Admitted {
+        login,
+        body,
+        webhook,
+    })
+}
+
+/// `POST /login`
+///
+/// # Errors
+/// Those of [`admit`], and [`Error::LoginConflict`], [`Error::BacklogFull`].
+pub async fn post(call: &Call) -> Result<Reply, Error> {
+    let config = call.config()?;
+    let Admitted { login, webhook, .. } = admit(call, config).await?;
     let ticket = mint(call, config)?;
     let data = LoginData {
         user: login.user,

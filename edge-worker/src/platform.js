@@ -116,6 +116,26 @@ export function subscription(request) {
   return decodeURIComponent(request.headers.get('headstart-subscription') ?? '');
 }
 
+// The headers that a login's signature stands in, and those of an origin's answer that a client sees.
+const SENT = ['content-type', 'webhook-id', 'webhook-timestamp', 'webhook-signature'];
+const SEEN = ['content-type', 'headstart-stamps', 'cache-control', 'retry-after'];
+
+// As long as an origin may take for an offer, in ms.
+const PULL_MS = 60_000;
+
+function lines(headers, names) {
+  return names.filter((name) => headers.has(name)).map((name) => [name, headers.get(name)]);
+}
+
+// Sends a body to an origin: [status, header lines, ReadableStream or null].
+export async function pull(url, request, body) {
+  const headers = lines(request.headers, SENT);
+  const signal = AbortSignal.timeout(PULL_MS);
+  const response = await fetch(url, { method: 'POST', headers, body, signal, redirect: 'manual' });
+  const seen = lines(response.headers, SEEN).map(([name, value]) => `${name}:${value}\n`);
+  return [response.status, seen.join(''), response.body];
+}
+
 // A stream of one text, which a promise will bring.
 export function streamOf(promise) {
   return new ReadableStream({

@@ -49,6 +49,9 @@ extern "C" {
         request: &web_sys::Request,
     ) -> Result<Promise, JsValue>;
 
+    #[wasm_bindgen(js_name = pull)]
+    fn pull_js(url: &str, request: &web_sys::Request, body: &Uint8Array) -> Promise;
+
     #[wasm_bindgen(js_name = streamOf)]
     fn stream_of_js(promise: &Promise) -> ReadableStream;
 
@@ -208,14 +211,18 @@ pub async fn ask(
         .await
         .map_err(|error| Error::platform(&format!("asking {binding}"), &error))?;
     let pair: Array = answer.unchecked_into();
+    let body: Uint8Array = pair.get(1).unchecked_into();
+    Ok((status(&pair.get(0)), body.to_vec()))
+}
+
+fn status(number: &JsValue) -> u16 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "an HTTP status has three digits"
     )]
-    let status = pair.get(0).as_f64().unwrap_or_default() as u16;
-    let body: Uint8Array = pair.get(1).unchecked_into();
-    Ok((status, body.to_vec()))
+    let status = number.as_f64().unwrap_or_default() as u16;
+    status
 }
 
 /// Hands a request to subscribe on to a Durable Object, with what the Worker knows of it, and gives its
@@ -255,6 +262,33 @@ pub fn read_subscription<T: DeserializeOwned>(request: &web_sys::Request) -> Res
         subscription(request).map_err(|error| Error::platform("reading a subscription", &error))?;
     serde_json::from_str(&text)
         .map_err(|error| Error::Platform(format!("reading a subscription: {error}")))
+}
+
+/// What an origin has answered.
+#[derive(Debug)]
+pub struct Pulled {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers that go on to the client, one line each.
+    pub headers: String,
+    /// The body, as it comes.
+    pub body: Option<ReadableStream>,
+}
+
+/// Sends `body`, with the signature of `request` if it has one, to an origin.
+///
+/// # Errors
+/// [`Error::OriginUnreachable`].
+pub async fn pull(url: &str, request: &web_sys::Request, body: &[u8]) -> Result<Pulled, Error> {
+    let answer = JsFuture::from(pull_js(url, request, &Uint8Array::from(body)))
+        .await
+        .map_err(|_| Error::OriginUnreachable)?;
+    let answer: Array = answer.unchecked_into();
+    Ok(Pulled {
+        status: status(&answer.get(0)),
+        headers: answer.get(1).as_string().unwrap_or_default(),
+        body: answer.get(2).dyn_into().ok(),
+    })
 }
 
 /// The result of `future`, if it is there in `time`.

@@ -7,6 +7,8 @@ use headstart_protocol::topic::RESERVED_SEGMENTS;
 pub enum Target {
     /// `login.rs`
     Login,
+    /// `pull.rs`
+    Pull,
     /// `tickets.rs`: the offer.
     Offer,
     /// `tickets.rs`: its arrival as Server-Sent Events.

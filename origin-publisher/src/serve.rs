@@ -209,7 +209,9 @@ async fn start_pool(config: GenerateConfig) -> Result<Pool, ServeError> {
     let generator = tokio::task::spawn_blocking(move || {
         let history = history(config.history)?;
         tracing::info!(history = %history.report, "learned");
-        Ok::<_, ServeError>(RetailGenerator::new(&history, config.effort))
+        Ok::<_, ServeError>(
+            RetailGenerator::new(&history, config.effort).with_effort_limit(config.effort_limit),
+        )
     })
     .await
     .map_err(|panic| ServeError::Pool(std::io::Error::other(panic)))??;

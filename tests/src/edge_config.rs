@@ -102,7 +102,10 @@ impl EdgeConfig {
             .expect("wrangler.toml is at the repository's root");
         let mut config: Table = text.parse().expect("wrangler.toml is TOML");
         config.remove("build");
-        config.insert("main".to_owned(), worker().display().to_string().into());
+        let worker = worker();
+        let pages = worker.with_file_name("pages");
+        config.insert("main".to_owned(), worker.display().to_string().into());
+        config["assets"]["directory"] = pages.display().to_string().into();
         let vars = config
             .entry("vars")
             .or_insert_with(|| Table::new().into())

@@ -14,6 +14,7 @@
 //! | How does a test follow topics? | [`subscriber`], [`relays`], [`presence`] |
 //! | What must stay secret, and from whom? | [`private`], [`tokens`] |
 //! | How is a connection cut at the right moment? | [`gate`] |
+//! | What does a real browser do? | [`browser`] |
 //! | What is in KV? | [`kv`] |
 //! | Does every answer keep to `openapi.yaml`? | [`openapi`] |
 //! | How does a test wait? | [`wait`] |
@@ -23,6 +24,7 @@
 )]
 
 pub mod answer;
+pub mod browser;
 pub mod client;
 pub mod edge;
 pub mod edge_config;

@@ -160,6 +160,9 @@ pub struct GenerateConfig {
     pub history: Option<PathBuf>,
     /// How much work one offer is; its time grows in proportion.
     pub effort: NonZeroU32,
+    /// The most effort that a login may ask for with its attribute `effort`. Without it none may ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort_limit: Option<NonZeroU32>,
     /// Offers generated at the same time; 0 means one for each core.
     pub workers: usize,
     /// Logins that may wait for a worker; more are handed back to the edge.
@@ -174,6 +177,7 @@ impl Default for GenerateConfig {
         Self {
             history: None,
             effort: NonZeroU32::MIN.saturating_add(3),
+            effort_limit: None,
             workers: 0,
             queue: 64,
             timeout_ms: 10_000,

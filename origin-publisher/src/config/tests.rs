@@ -117,6 +117,7 @@ fn no_value_is_left_out_of_the_list() {
     // Everything that serialises must have a path that is known: the list cannot fall behind.
     let mut config = try_load(FILE, &[], &[]).unwrap().config;
     config.generate.history = Some("h".into());
+    config.generate.effort_limit = Some(std::num::NonZeroU32::MIN);
     config.listen.addr = Some("127.0.0.1:1".parse().unwrap());
     config.secrets = SecretFiles {
         origin_key_file: Some("f".into()),
@@ -137,7 +138,7 @@ fn no_value_is_left_out_of_the_list() {
 fn what_is_unknown_is_refused_with_what_there_is_instead() {
     for (text, told) in [
         ("[generate]\nefort = 2", "generate.efort"),
-        ("[generate]\nefort = 2", "effort, workers"),
+        ("[generate]\nefort = 2", "effort, effort_limit, workers"),
         ("[generation]\neffort = 2", "[generate]"),
         ("[[edges]]\nurl = 'http://x'\nkind = 1", "edges.0.kind"),
     ] {

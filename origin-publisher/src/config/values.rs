@@ -38,11 +38,12 @@ const fn integer(path: &'static str) -> Value {
 }
 
 /// Every value.
-pub const VALUES: [Value; 24] = [
+pub const VALUES: [Value; 25] = [
     text("origin.name"),
     integer("origin.grace_seconds"),
     text("generate.history"),
     integer("generate.effort"),
+    integer("generate.effort_limit"),
     integer("generate.workers"),
     integer("generate.queue"),
     integer("generate.timeout_ms"),

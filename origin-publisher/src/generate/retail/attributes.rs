@@ -4,9 +4,12 @@
 //! |---|---|---|
 //! | `max_items` | a whole number from 1 to 50 | at most so many offers; 10 without it |
 //! | `max_price_gbp` | a number above 0, up to 100,000 | nothing dearer per piece |
+//! | `effort` | a whole number from 1 to `generate.effort_limit` | how much work the offer is; ignored where no limit is set |
 //!
-//! These two are checked, and a value that cannot be used fails the login with a reason.
+//! These are checked, and a value that cannot be used fails the login with a reason.
 //! Attributes of other names are meant for someone else and are ignored.
+
+use std::num::NonZeroU32;
 
 use serde_json::{Map, Value};
 
@@ -28,14 +31,19 @@ pub struct Wishes {
     pub max_items: usize,
     /// Nothing dearer than this, pence.
     pub max_price_pence: Option<u32>,
+    /// How much work the offer is to be.
+    pub effort: Option<NonZeroU32>,
 }
 
 impl Wishes {
-    /// Reads the two attributes.
+    /// Reads the attributes. `effort_limit` is the most effort that a login may ask for.
     ///
     /// # Errors
     /// [`GenerateError::BadAttribute`] for a value that cannot be used.
-    pub fn read(attributes: &Map<String, Value>) -> Result<Self, GenerateError> {
+    pub fn read(
+        attributes: &Map<String, Value>,
+        effort_limit: Option<NonZeroU32>,
+    ) -> Result<Self, GenerateError> {
         let max_items = match attributes.get("max_items") {
             None => USUAL_ITEMS,
             Some(value) => value
@@ -59,8 +67,23 @@ impl Wishes {
         Ok(Self {
             max_items: usize::try_from(max_items).unwrap_or(usize::MAX),
             max_price_pence,
+            effort: match (effort_limit, attributes.get("effort")) {
+                (Some(limit), Some(value)) => Some(effort(value, limit)?),
+                _ => None,
+            },
         })
     }
+}
+
+fn effort(value: &Value, limit: NonZeroU32) -> Result<NonZeroU32, GenerateError> {
+    value
+        .as_u64()
+        .and_then(|effort| NonZeroU32::new(u32::try_from(effort).ok()?))
+        .filter(|effort| *effort <= limit)
+        .ok_or_else(|| GenerateError::BadAttribute {
+            name: "effort",
+            must_be: format!("a whole number from 1 to {limit}"),
+        })
 }
 
 fn pence(pounds: f64) -> Option<u32> {
@@ -83,7 +106,22 @@ mod tests {
     use super::*;
 
     fn read(attributes: &Value) -> Result<Wishes, GenerateError> {
-        Wishes::read(attributes.as_object().unwrap())
+        Wishes::read(attributes.as_object().unwrap(), NonZeroU32::new(100))
+    }
+
+    #[test]
+    fn effort_is_asked_for_within_its_limit_and_not_where_there_is_none() {
+        let effort = |value: Value| read(&json!({"effort": value})).map(|wishes| wishes.effort);
+        assert_eq!(effort(json!(100)), Ok(NonZeroU32::new(100)));
+        for value in [json!(0), json!(101), json!("7"), json!(1e18)] {
+            assert_eq!(
+                effort(value).unwrap_err().to_string(),
+                "the attribute `effort` must be a whole number from 1 to 100"
+            );
+        }
+        let attributes = json!({"effort": 101});
+        let wishes = Wishes::read(attributes.as_object().unwrap(), None).unwrap();
+        assert_eq!(wishes.effort, None);
     }
 
     #[test]

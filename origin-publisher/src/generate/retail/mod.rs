@@ -67,6 +67,7 @@ pub const ROUNDS_PER_EFFORT: u32 = 8;
 pub struct RetailGenerator {
     model: Model,
     effort: NonZeroU32,
+    effort_limit: Option<NonZeroU32>,
 }
 
 impl RetailGenerator {
@@ -76,7 +77,15 @@ impl RetailGenerator {
         Self {
             model: Model::learn(&history.lines),
             effort,
+            effort_limit: None,
         }
+    }
+
+    /// Lets a login ask for an effort of its own, up to this one.
+    #[must_use]
+    pub fn with_effort_limit(mut self, limit: Option<NonZeroU32>) -> Self {
+        self.effort_limit = limit;
+        self
     }
 
     /// What was learned.
@@ -93,11 +102,12 @@ impl RetailGenerator {
     /// nothing may be offered.
     pub fn offers(&self, login: &LoginData, deadline: &Deadline) -> Result<Offers, GenerateError> {
         let model = &self.model;
-        let wishes = Wishes::read(&login.attributes)?;
+        let wishes = Wishes::read(&login.attributes, self.effort_limit)?;
+        let effort = wishes.effort.unwrap_or(self.effort).get();
         let profile = Profile::new(model, login);
         let candidates = eligible::eligible(model, &profile, &wishes);
         let neighbours = neighbours::neighbours(model, &profile);
-        let rounds = self.effort.get().saturating_mul(ROUNDS_PER_EFFORT);
+        let rounds = effort.saturating_mul(ROUNDS_PER_EFFORT);
         let user = login.user.trim();
         let scored = scoring::score(
             model,
@@ -128,7 +138,7 @@ impl RetailGenerator {
             items,
             generator: Made {
                 name: "retail",
-                effort: self.effort.get(),
+                effort,
                 rounds,
                 products_scored: candidates.len(),
                 history_until: model.last_day.to_string(),
