@@ -11,7 +11,9 @@ mkdir -p "$out"
 cp _headers ./*.html icon.svg "$out/"
 cp client/headstart.d.ts "$out/"
 browsers=("--target=chrome110,firefox115,safari16")
-esbuild client/headstart.js --outfile="$out/headstart.js" --bundle --format=esm --minify "${browsers[@]}" --log-level=warning
+# Other sites load the client before they can do anything: terser makes it 3 % smaller than esbuild.
+esbuild client/headstart.js --bundle --format=esm "${browsers[@]}" --log-level=warning |
+  terser --module --compress passes=3,ecma=2020 --mangle --ecma 2020 --output "$out/headstart.js"
 esbuild race/main.js --outfile="$out/race.js" --bundle --format=esm --minify "${browsers[@]}" --log-level=warning
 esbuild live/main.js --outfile="$out/live.js" --bundle --format=esm --minify --loader:.json=json "${browsers[@]}" --log-level=warning
 esbuild style.css race.css live.css --outdir="$out" --bundle --minify "${browsers[@]}" --log-level=warning

@@ -24,8 +24,9 @@ if answers "$edge/ping"; then
   echo "something answers on $edge already; end it first" >&2
   exit 1
 fi
+# The page of another site in docs/examples/ is served from that port, as the README says.
 start wrangler dev --ip 127.0.0.1 --port 8787 --show-interactive-dev-session=false \
-  --var "ORIGIN_URL:$origin"
+  --var "ORIGIN_URL:$origin" --var CORS_ORIGINS:http://localhost:5173
 wait_until 120 answers "$edge/healthz" || { echo "the edge did not start; it says why above" >&2; exit 1; }
 
 set -a

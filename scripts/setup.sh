@@ -28,7 +28,7 @@ fi
 # A registry mirror that lacks other systems' packages makes `npm install` drop them
 # from package-lock.json, and `npm ci` then refuses it: put those entries back.
 if ! [ node_modules/.package-lock.json -nt package-lock.json ]; then
-  say "installing wrangler, esbuild, binaryen and Node from npm (20 s)"
+  say "installing wrangler, esbuild, Node and the libraries of the pages from npm (20 s)"
   npm ci --no-audit --no-fund --loglevel=error
 fi
 
