@@ -17,7 +17,8 @@ const { Miniflare, convertV4MiniflareOptions } = createRequire(
 const [config, state, ...settings] = process.argv.slice(2);
 
 const { workerOptions, main } = unstable_getMiniflareWorkerOptions(config);
-const { modulesRules, ...options } = workerOptions;
+// The pages are left out: locally another Worker serves them, in front of ours, and hands on every byte.
+const { modulesRules, assets, ...options } = workerOptions;
 const root = dirname(main);
 const module = (type, file) => {
   const path = resolve(root, file);

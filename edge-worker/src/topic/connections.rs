@@ -2,7 +2,7 @@
 //! at a topic's root and at a relay. How they come and what they say is in `host.rs`.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
 };
 
@@ -30,6 +30,8 @@ pub struct Connections {
     pub crowd: Crowd,
     state: State,
     book: RefCell<Book>,
+    /// For when the alarm is set, in milliseconds since the Unix epoch.
+    alarm_at: Cell<Option<u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -120,6 +122,7 @@ impl Connections {
             crowd: Crowd::of(&state),
             state,
             book: RefCell::default(),
+            alarm_at: Cell::new(None),
         }
     }
 
@@ -304,13 +307,34 @@ impl Connections {
 
     /// When the right of the next WebSocket ends, in milliseconds since the Unix epoch; streams end by
     /// themselves.
-    pub fn next_expiry(&self) -> Option<u64> {
+    fn next_expiry(&self) -> Option<u64> {
         let book = self.book.borrow();
         book.expiries.first().map(|(at, _)| *at)
     }
 
-    /// Ends the WebSockets whose rights have ended.
-    pub fn end_expired(&self) {
+    /// Sets the object's alarm, unless it is set for sooner: for `due`, in milliseconds since the Unix
+    /// epoch, or when the next right ends.
+    ///
+    /// # Errors
+    /// [`Error::Platform`].
+    pub async fn set_alarm(&self, due: Option<u64>) -> Result<(), Error> {
+        let now = platform::now_ms();
+        let Some(due) = due.into_iter().chain(self.next_expiry()).min() else {
+            return Ok(());
+        };
+        let due = due.max(now);
+        let set = self.alarm_at.get();
+        if set.is_none_or(|at| due < at || at <= now) {
+            self.alarm_at.set(Some(due));
+            let offset = i64::try_from(due - now).unwrap_or(i64::MAX);
+            self.state.storage().set_alarm(offset).await?;
+        }
+        Ok(())
+    }
+
+    /// The alarm rang: ends the WebSockets whose rights have ended.
+    pub fn alarm_rang(&self) {
+        self.alarm_at.set(None);
         let now = platform::now_ms();
         if self.next_expiry().is_none_or(|at| at > now) {
             return;

@@ -7,7 +7,7 @@ use headstart_protocol::{
     channel::Up, event::Event, limits::MAX_ACK_BODY_BYTES, presence::Transport, report::Status,
     topic::TopicName, update,
 };
-use worker::{Delay, WebSocket, WebSocketIncomingMessage, web_sys};
+use worker::{Delay, Env, WebSocket, WebSocketIncomingMessage, web_sys};
 
 use super::{
     audience::group_key,
@@ -22,7 +22,7 @@ use crate::{
     answer::Answer,
     cache_status::{Place, Served, Timings, with_cache_status},
     call::Reply,
-    config::Config,
+    config::{self, Config},
     error::Error,
     platform,
     tickets::stream_headers,
@@ -36,6 +36,15 @@ const AUTH_WITHIN: Duration = Duration::from_secs(10);
 pub trait Host: Sized + 'static {
     /// Who is connected.
     fn connections(&self) -> &Connections;
+
+    /// The bindings of its deployment.
+    fn env(&self) -> &Env;
+
+    /// Loads what was here before, if the object has just begun anew. Gives whether there is anything.
+    fn begin_again(self: &Rc<Self>, config: &Config) -> Result<bool, Error>;
+
+    /// When it has something to do, in milliseconds since the Unix epoch.
+    fn next_due(&self) -> Result<Option<u64>, Error>;
 
     /// What the secret ids of its connections begin with.
     fn address(&self) -> Result<String, Error>;
@@ -139,11 +148,33 @@ fn let_in<H: Host>(host: &Rc<H>, seat: &Seat, socket: Option<WebSocket>) {
     });
 }
 
-/// A WebSocket's client says something.
+/// Sets the alarm for what is due next.
 ///
 /// # Errors
 /// [`Error::Platform`].
-pub fn hear<H: Host>(
+pub async fn set_alarm<H: Host>(host: &H) -> Result<(), Error> {
+    host.connections().set_alarm(host.next_due()?).await
+}
+
+/// A WebSocket's client says something.
+///
+/// # Errors
+/// [`Error::Misconfigured`], [`Error::Platform`].
+pub async fn hear<H: Host>(
+    host: &Rc<H>,
+    socket: &WebSocket,
+    message: WebSocketIncomingMessage,
+) -> Result<(), Error> {
+    let settings = config::of(host.env());
+    let config = config::ready(&settings)?;
+    if !host.begin_again(config)? {
+        return Ok(());
+    }
+    listen(host, socket, message, config)?;
+    set_alarm(host.as_ref()).await
+}
+
+fn listen<H: Host>(
     host: &Rc<H>,
     socket: &WebSocket,
     message: WebSocketIncomingMessage,
@@ -208,11 +239,14 @@ fn may_publish(seat: &Seat, event: &Event) -> Result<TopicName, String> {
 /// A WebSocket has gone.
 ///
 /// # Errors
-/// [`Error::Platform`].
-pub fn leave<H: Host>(host: &H, socket: &WebSocket) -> Result<(), Error> {
+/// [`Error::Misconfigured`], [`Error::Platform`].
+pub fn leave<H: Host>(host: &Rc<H>, socket: &WebSocket) -> Result<(), Error> {
+    let settings = config::of(host.env());
     match crowd::seat(socket) {
-        Some(seat) => host.emptied(host.connections().leave(&seat.id)),
-        None => Ok(()),
+        Some(seat) if host.begin_again(config::ready(&settings)?)? => {
+            host.emptied(host.connections().leave(&seat.id))
+        }
+        _ => Ok(()),
     }
 }
 

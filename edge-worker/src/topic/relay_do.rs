@@ -12,7 +12,7 @@ use worker::{
     durable_object, worker_sys::WebSocketRequestResponsePair,
 };
 
-use super::relay_object::Relay;
+use super::{host, relay_object::Relay};
 use crate::{call, error::Error, websocket};
 
 /// The object. See the module's own words.
@@ -49,8 +49,7 @@ impl DurableObject for RelayDo {
         socket: WebSocket,
         message: WebSocketIncomingMessage,
     ) -> Result<()> {
-        self.relay
-            .hear(&socket, message)
+        host::hear(&self.relay, &socket, message)
             .await
             .map_err(Error::into_worker)
     }
@@ -63,11 +62,11 @@ impl DurableObject for RelayDo {
         _was_clean: bool,
     ) -> Result<()> {
         websocket::close(&socket, websocket::closing_code(code), "");
-        self.relay.leave(&socket).map_err(Error::into_worker)
+        host::leave(&self.relay, &socket).map_err(Error::into_worker)
     }
 
     async fn websocket_error(&self, socket: WebSocket, _error: worker::Error) -> Result<()> {
-        self.relay.leave(&socket).map_err(Error::into_worker)
+        host::leave(&self.relay, &socket).map_err(Error::into_worker)
     }
 
     async fn connect(&self, _socket: worker::Socket) -> Result<()> {

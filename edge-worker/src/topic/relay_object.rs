@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::{future::join_all, poll};
 use headstart_protocol::{event::Event, report::Status, topic::TopicName};
-use worker::{Delay, Env, State, WebSocket, WebSocketIncomingMessage, web_sys};
+use worker::{Delay, Env, State, WebSocket, web_sys};
 
 use super::{
     audience::Flush,
@@ -69,8 +69,6 @@ struct Memory {
     /// What subscribers have published, on its way to the roots, in their order.
     published: VecDeque<(WebSocket, TopicName, Event)>,
     publishing: bool,
-    /// For when the alarm is set.
-    alarm_at: Option<u64>,
 }
 
 /// The relay's way to one topic.
@@ -151,7 +149,7 @@ impl Relay {
             ("POST", "acks") => host::ack(self.as_ref(), request, &topic(head)?).await,
             _ => Err(Error::NotFound),
         }?;
-        self.set_alarm().await?;
+        host::set_alarm(self.as_ref()).await?;
         Ok(reply)
     }
 
@@ -178,21 +176,8 @@ impl Relay {
             legs,
             published: VecDeque::new(),
             publishing: false,
-            alarm_at: None,
         });
         Ok(())
-    }
-
-    /// Loads the relay that has been here before. Gives whether there is one.
-    fn begin_again(self: &Rc<Self>, config: &Config) -> Result<bool, Error> {
-        let name = match self.stored()? {
-            Some(store) => store.name()?,
-            None => None,
-        };
-        if let Some(name) = &name {
-            self.begin(name, config)?;
-        }
-        Ok(name.is_some())
     }
 
     fn subscribe(
@@ -214,36 +199,6 @@ impl Relay {
             "ws" => host::open_socket(self, subscription),
             _ => host::open_stream(self, subscription, config),
         }
-    }
-
-    /// A WebSocket's client says something.
-    ///
-    /// # Errors
-    /// [`Error::Misconfigured`], [`Error::Platform`].
-    pub(super) async fn hear(
-        self: &Rc<Self>,
-        socket: &WebSocket,
-        message: WebSocketIncomingMessage,
-    ) -> Result<(), Error> {
-        let settings = config::of(&self.env);
-        let config = config::ready(&settings)?;
-        if !self.begin_again(config)? {
-            return Ok(());
-        }
-        host::hear(self, socket, message, config)?;
-        self.set_alarm().await
-    }
-
-    /// A WebSocket has gone.
-    ///
-    /// # Errors
-    /// [`Error::Misconfigured`], [`Error::Platform`].
-    pub(super) fn leave(self: &Rc<Self>, socket: &WebSocket) -> Result<(), Error> {
-        let settings = config::of(&self.env);
-        if self.begin_again(config::ready(&settings)?)? {
-            host::leave(self.as_ref(), socket)?;
-        }
-        Ok(())
     }
 
     /// What still lies between subscribers and their topics' heads; `None` for those that are there.
@@ -352,7 +307,7 @@ impl Relay {
         let told = self.answered(topic, number, &follow, answer);
         waiters::settle_all(&self.waiting_for(topic), &[]);
         told?;
-        self.set_alarm().await
+        host::set_alarm(self.as_ref()).await
     }
 
     fn answered(
@@ -452,7 +407,7 @@ impl Relay {
             std::task::Poll::Pending => handed_on.await,
         };
         answers.extend(others.into_iter().flatten());
-        self.set_alarm().await?;
+        host::set_alarm(self.as_ref()).await?;
         Ok(answers)
     }
 
@@ -522,11 +477,10 @@ impl Relay {
         if !self.begin_again(config::ready(&settings)?)? {
             return Ok(());
         }
-        self.with(|memory| memory.alarm_at = None)?;
-        self.connections.end_expired();
+        self.connections.alarm_rang();
         host::forget_ended(self.as_ref())?;
         self.follow_all(self.due()?).await?;
-        self.set_alarm().await
+        host::set_alarm(self.as_ref()).await
     }
 
     /// The topics that it is time to follow, or to follow again.
@@ -562,29 +516,6 @@ impl Relay {
         Ok(())
     }
 
-    /// Sets the alarm for what is due next.
-    pub(super) async fn set_alarm(&self) -> Result<(), Error> {
-        let now = platform::now_ms();
-        let expiry = self.connections.next_expiry();
-        let set = self.with(|memory| {
-            let legs = memory.legs.iter();
-            let followed = legs
-                .filter(|(topic, leg)| !leg.asking && self.connections.subscribers(topic) > 0)
-                .map(|(_, leg)| leg.follower.next_follow().max(now));
-            let due = followed.chain(expiry).min()?;
-            let sooner = memory.alarm_at.is_none_or(|at| due < at || at <= now);
-            sooner.then(|| {
-                memory.alarm_at = Some(due);
-                due
-            })
-        })?;
-        if let Some(due) = set {
-            let offset = i64::try_from(due.saturating_sub(now)).unwrap_or(i64::MAX);
-            self.connections.state().storage().set_alarm(offset).await?;
-        }
-        Ok(())
-    }
-
     /// The store, if there is one.
     fn stored(&self) -> Result<Option<&RelayStore>, Error> {
         if self.store.get().is_none()
@@ -616,6 +547,30 @@ impl Relay {
 impl Host for Relay {
     fn connections(&self) -> &Connections {
         &self.connections
+    }
+
+    fn env(&self) -> &Env {
+        &self.env
+    }
+
+    fn begin_again(self: &Rc<Self>, config: &Config) -> Result<bool, Error> {
+        let name = match self.stored()? {
+            Some(store) => store.name()?,
+            None => None,
+        };
+        if let Some(name) = &name {
+            self.begin(name, config)?;
+        }
+        Ok(name.is_some())
+    }
+
+    fn next_due(&self) -> Result<Option<u64>, Error> {
+        self.with(|memory| {
+            let legs = memory.legs.iter();
+            legs.filter(|(topic, leg)| !leg.asking && self.connections.subscribers(topic) > 0)
+                .map(|(_, leg)| leg.follower.next_follow())
+                .min()
+        })
     }
 
     fn address(&self) -> Result<String, Error> {

@@ -19,7 +19,7 @@ use headstart_protocol::{
     update,
 };
 use serde::Serialize;
-use worker::{Delay, Env, State, WebSocket, WebSocketIncomingMessage, web_sys};
+use worker::{Delay, Env, State, WebSocket, web_sys};
 
 use super::{
     audience::Flush as Told,
@@ -76,8 +76,6 @@ pub struct Memory {
     pub(super) spread: Spread,
     /// What is known of who is connected.
     pub(super) presence: Presence,
-    /// For when the alarm is set.
-    pub(super) alarm_at: Option<u64>,
 }
 
 /// The body of the answer to `?since=`.
@@ -128,7 +126,7 @@ impl Root {
             ("POST", "acks") => host::ack(self.as_ref(), request, &topic).await,
             _ => Err(Error::NotFound),
         }?;
-        self.set_alarm().await?;
+        host::set_alarm(self.as_ref()).await?;
         Ok(reply)
     }
 
@@ -146,7 +144,6 @@ impl Root {
             untold: vec![],
             spread: Spread::restore(config.topics.relay_capacity, 0, [], []),
             presence: Presence::default(),
-            alarm_at: None,
         };
         if let Some(store) = self.stored()? {
             memory.history = History::restore(limits, store.history()?, store.taken()?);
@@ -163,48 +160,6 @@ impl Root {
         *self.memory.borrow_mut() = Some(memory);
         self.flush()?;
         self.ask_relays()
-    }
-
-    /// Loads the topic that has been here before. Gives whether there is one.
-    fn begin_again(self: &Rc<Self>, config: &Config) -> Result<bool, Error> {
-        let topic = match self.stored()? {
-            Some(store) => store.topic()?,
-            None => None,
-        };
-        if let Some(topic) = &topic {
-            self.begin(topic, config)?;
-        }
-        Ok(topic.is_some())
-    }
-
-    /// A WebSocket's client says something.
-    ///
-    /// # Errors
-    /// [`Error::Misconfigured`], [`Error::Platform`].
-    pub(super) async fn hear(
-        self: &Rc<Self>,
-        socket: &WebSocket,
-        message: WebSocketIncomingMessage,
-    ) -> Result<(), Error> {
-        let settings = config::of(&self.env);
-        let config = config::ready(&settings)?;
-        if !self.begin_again(config)? {
-            return Ok(());
-        }
-        host::hear(self, socket, message, config)?;
-        self.set_alarm().await
-    }
-
-    /// A WebSocket has gone.
-    ///
-    /// # Errors
-    /// [`Error::Misconfigured`], [`Error::Platform`].
-    pub(super) fn leave(self: &Rc<Self>, socket: &WebSocket) -> Result<(), Error> {
-        let settings = config::of(&self.env);
-        if self.begin_again(config::ready(&settings)?)? {
-            host::leave(self.as_ref(), socket)?;
-        }
-        Ok(())
     }
 
     /// A client subscribes here, or is told that its place is at a relay.
@@ -387,7 +342,7 @@ impl Root {
                 }
             };
             log(settled);
-            log(root.set_alarm().await);
+            log(host::set_alarm(root.as_ref()).await);
         });
     }
 
@@ -417,44 +372,12 @@ impl Root {
             return Ok(());
         }
         let now = platform::now_ms();
-        let trim = self.with(|memory| {
-            memory.alarm_at = None;
-            memory.history.trim(now)
-        })?;
+        let trim = self.with(|memory| memory.history.trim(now))?;
         self.store()?.trim(trim)?;
-        self.connections.end_expired();
+        self.connections.alarm_rang();
         self.ask_relays()?;
         self.position();
-        self.set_alarm().await
-    }
-
-    /// Sets the alarm for what is due next.
-    pub(super) async fn set_alarm(&self) -> Result<(), Error> {
-        let now = platform::now_ms();
-        let expiry = self.connections.next_expiry();
-        let set = self.with(|memory| {
-            let value = match memory.latest.next_due() {
-                Some(at) => Some(at.max(now)),
-                // Being written right now.
-                None if memory.latest.is_behind() => Some(now + LOOK_AFTER_MS),
-                None => None,
-            };
-            let relays = memory.spread.next_due().map(|at| at.max(now));
-            let due = [value, relays, memory.history.next_due(), expiry]
-                .into_iter()
-                .flatten()
-                .min()?;
-            let sooner = memory.alarm_at.is_none_or(|at| due < at || at <= now);
-            sooner.then(|| {
-                memory.alarm_at = Some(due);
-                due
-            })
-        })?;
-        if let Some(due) = set {
-            let offset = i64::try_from(due.saturating_sub(now)).unwrap_or(i64::MAX);
-            self.connections.state().storage().set_alarm(offset).await?;
-        }
-        Ok(())
+        host::set_alarm(self.as_ref()).await
     }
 
     /// Does something in `ms` milliseconds, while the object stays awake.
@@ -502,6 +425,36 @@ impl Root {
 impl Host for Root {
     fn connections(&self) -> &Connections {
         &self.connections
+    }
+
+    fn env(&self) -> &Env {
+        &self.env
+    }
+
+    fn begin_again(self: &Rc<Self>, config: &Config) -> Result<bool, Error> {
+        let topic = match self.stored()? {
+            Some(store) => store.topic()?,
+            None => None,
+        };
+        if let Some(topic) = &topic {
+            self.begin(topic, config)?;
+        }
+        Ok(topic.is_some())
+    }
+
+    fn next_due(&self) -> Result<Option<u64>, Error> {
+        let now = platform::now_ms();
+        self.with(|memory| {
+            let value = match memory.latest.next_due() {
+                Some(at) => Some(at),
+                // Being written right now.
+                None if memory.latest.is_behind() => Some(now + LOOK_AFTER_MS),
+                None => None,
+            };
+            let relays = memory.spread.next_due();
+            let due = [value, relays, memory.history.next_due()];
+            due.into_iter().flatten().min()
+        })
     }
 
     fn address(&self) -> Result<String, Error> {

@@ -7,6 +7,7 @@ use worker::web_sys;
 
 use super::{
     history::Replay,
+    host,
     messages::{Follow, FollowAnswer},
     region::Region,
     relay,
@@ -107,6 +108,6 @@ impl Root {
             }
         }?;
         self.carry_out(effects)?;
-        self.set_alarm().await
+        host::set_alarm(self.as_ref()).await
     }
 }

@@ -11,7 +11,7 @@ use worker::{
     durable_object, worker_sys::WebSocketRequestResponsePair,
 };
 
-use super::root_object::Root;
+use super::{host, root_object::Root};
 use crate::{call, error::Error, websocket};
 
 /// The object. See the module's own words.
@@ -48,8 +48,7 @@ impl DurableObject for TopicDo {
         socket: WebSocket,
         message: WebSocketIncomingMessage,
     ) -> Result<()> {
-        self.root
-            .hear(&socket, message)
+        host::hear(&self.root, &socket, message)
             .await
             .map_err(Error::into_worker)
     }
@@ -62,11 +61,11 @@ impl DurableObject for TopicDo {
         _was_clean: bool,
     ) -> Result<()> {
         websocket::close(&socket, websocket::closing_code(code), "");
-        self.root.leave(&socket).map_err(Error::into_worker)
+        host::leave(&self.root, &socket).map_err(Error::into_worker)
     }
 
     async fn websocket_error(&self, socket: WebSocket, _error: worker::Error) -> Result<()> {
-        self.root.leave(&socket).map_err(Error::into_worker)
+        host::leave(&self.root, &socket).map_err(Error::into_worker)
     }
 
     async fn connect(&self, _socket: worker::Socket) -> Result<()> {
