@@ -106,10 +106,21 @@ const promises = {
         assert.match(hops[index], hop);
       }
     }
-    const [own, other] = ['#map .mark.own circle', '#map .mark:not(.own) circle'];
-    const x = async (page, mark) => Number(await page.locator(mark).getAttribute('cx'));
-    assert.ok((await x(one, own)) < (await x(one, other)), 'Munich is west of Sydney');
-    assert.ok((await x(two, own)) > (await x(two, other)), 'Sydney is east of Munich');
+    // A page that has just come back stands for a moment where the edge guesses it to be.
+    const marks = (page) =>
+      page.evaluate(() => {
+        const at = (mark) => [...document.querySelectorAll(`#map ${mark} circle`)].map((circle) => Number(circle.getAttribute('cx')));
+        return { own: at('.mark.own'), others: at('.mark:not(.own)') };
+      });
+    const alone = ({ own, others }) => own.length === 1 && others.length === 1;
+    await until('Munich west of Sydney', async () => {
+      const at = await marks(one);
+      return alone(at) && at.own[0] < at.others[0];
+    });
+    await until('Sydney east of Munich', async () => {
+      const at = await marks(two);
+      return alone(at) && at.own[0] > at.others[0];
+    });
     // Whoever closes the page leaves the list of the other one.
     await two.close();
     await one.locator('#clients tr').nth(1).waitFor({ state: 'detached' });

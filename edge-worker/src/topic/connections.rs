@@ -242,6 +242,8 @@ impl Connections {
 
     /// Tells everyone who has the flush's topic. All of them are at the `head` of their other topics.
     pub fn tell(&self, flush: &Flush<'_>, head: impl Fn(&TopicName) -> u64) {
+        // An alarm may be late, and nobody is told anything after the end of a right.
+        self.end_expired();
         let mut book = self.book.borrow_mut();
         let encoded = book.audience.encode(flush, head);
         for (group, bytes) in &encoded.streams {
@@ -332,9 +334,14 @@ impl Connections {
         Ok(())
     }
 
-    /// The alarm rang: ends the WebSockets whose rights have ended.
+    /// The alarm rang.
     pub fn alarm_rang(&self) {
         self.alarm_at.set(None);
+        self.end_expired();
+    }
+
+    /// Ends the WebSockets whose rights have ended.
+    fn end_expired(&self) {
         let now = platform::now_ms();
         if self.next_expiry().is_none_or(|at| at > now) {
             return;
