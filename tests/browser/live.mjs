@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 
-import { ask, newPage, screenshot, withBrowser } from './lib.mjs';
+import { ask, newPage, screenshot, until, withBrowser } from './lib.mjs';
 
 const [promise, edge, topic] = process.argv.slice(2);
 
