@@ -71,6 +71,16 @@ struct Memory {
     publishing: bool,
 }
 
+impl Memory {
+    /// The relay's way to a topic, which begins where there is none.
+    fn leg(&mut self, topic: &TopicName) -> &mut Leg {
+        let capacity = self.capacity;
+        self.legs
+            .entry(topic.clone())
+            .or_insert_with(|| Leg::new(capacity, None))
+    }
+}
+
 /// The relay's way to one topic.
 #[derive(Debug)]
 struct Leg {
@@ -190,11 +200,8 @@ impl Relay {
         if self.connections.count() >= config.topics.relay_capacity {
             return Err(Error::TooManySubscribers);
         }
-        let store = self.store()?;
-        if store.name()?.is_none() {
-            let name = self.with(|memory| memory.name.clone())?;
-            store.set_name(&name)?;
-        }
+        // It outlives the memory of the object, which must know then what it is.
+        self.store()?;
         match how {
             "ws" => host::open_socket(self, subscription),
             _ => host::open_stream(self, subscription, config),
@@ -208,14 +215,10 @@ impl Relay {
         subscription: &Subscription,
     ) -> Result<Vec<Option<Needs>>, Error> {
         self.with(|memory| {
-            let capacity = memory.capacity;
             let mut needs = Vec::with_capacity(ways.len());
             for way in ways {
                 let topic = &way.wanted.topic;
-                let leg = memory
-                    .legs
-                    .entry(topic.clone())
-                    .or_insert_with(|| Leg::new(capacity, None));
+                let leg = memory.leg(topic);
                 if let (None, Some(head)) = (way.at, leg.follower.head()) {
                     way.at = Some(subscription.begins_after(way.wanted.cursor, head));
                 }
@@ -289,17 +292,11 @@ impl Relay {
         let subscribers = self.connections.subscribers(topic);
         let random = random()?;
         let (number, follow) = self.with(|memory| {
-            let capacity = memory.capacity;
-            let leg = memory
-                .legs
-                .entry(topic.clone())
-                .or_insert_with(|| Leg::new(capacity, None));
+            let (name, now) = (memory.name.clone(), platform::now_ms());
+            let leg = memory.leg(topic);
             leg.asked += 1;
             leg.asking = true;
-            let now = platform::now_ms();
-            let follow = leg
-                .follower
-                .follow(memory.name.clone(), subscribers, random, now);
+            let follow = leg.follower.follow(name, subscribers, random, now);
             (leg.asked, follow)
         })?;
         let answer = root::follow(&self.env, topic, &follow);
@@ -526,12 +523,13 @@ impl Relay {
         Ok(self.store.get())
     }
 
-    /// The store, which is made if there is none.
+    /// The store of the relay that is loaded, which is made if there is none.
     fn store(&self) -> Result<&RelayStore, Error> {
         if let Some(store) = self.stored()? {
             return Ok(store);
         }
         let store = RelayStore::open(self.connections.state().storage().sql())?;
+        self.with(|memory| store.set_name(&memory.name))??;
         Ok(self.store.get_or_init(|| store))
     }
 
@@ -554,6 +552,9 @@ impl Host for Relay {
     }
 
     fn begin_again(self: &Rc<Self>, config: &Config) -> Result<bool, Error> {
+        if self.memory.borrow().is_some() {
+            return Ok(true);
+        }
         let name = match self.stored()? {
             Some(store) => store.name()?,
             None => None,

@@ -432,6 +432,9 @@ impl Host for Root {
     }
 
     fn begin_again(self: &Rc<Self>, config: &Config) -> Result<bool, Error> {
+        if self.memory.borrow().is_some() {
+            return Ok(true);
+        }
         let topic = match self.stored()? {
             Some(store) => store.topic()?,
             None => None,
