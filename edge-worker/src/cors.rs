@@ -7,9 +7,10 @@ use crate::answer::Answer;
 const EXPOSED: &str = "Cache-Status, ETag, Headstart-Event-Id, Headstart-Stamps, Location, \
     Preference-Applied, Retry-After, Server-Timing";
 
-/// Headers that a page may send.
+/// Headers that a page may send: those of the routes, and those that tracing adds to every request
+/// ([Trace Context](https://www.w3.org/TR/trace-context/), [Baggage](https://www.w3.org/TR/baggage/), Sentry).
 const ALLOWED: &str = "Authorization, Content-Type, If-None-Match, Last-Event-ID, Prefer, Webhook-Id, Webhook-Signature, \
-    Webhook-Timestamp";
+    Webhook-Timestamp, traceparent, tracestate, baggage, sentry-trace";
 
 /// For how many seconds a browser may remember a preflight's answer: the longest that any takes.
 const MAX_AGE: &str = "86400";

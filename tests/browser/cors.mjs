@@ -20,6 +20,7 @@ const preflighted = (page, edge, token) => page.evaluate(async ([edge, topic, to
     authorization: await send(topic, { headers: { authorization } }),
     condition: await send(topic, { headers: { authorization, 'if-none-match': '"1"' } }),
     preference: await send(topic, { headers: { authorization, prefer: 'wait=1', 'if-none-match': '"0"' } }),
+    tracing: await send('/ping', { headers: { traceparent: 'x', tracestate: 'x', baggage: 'x', 'sentry-trace': 'x' } }),
     resumed: await send(topic + '/events', { headers: { authorization, 'last-event-id': 'none' } }),
   };
 }, [edge, `/topics/${TOPIC}`, token]);
@@ -51,7 +52,7 @@ await withBrowser((browser) => within('what a listed page may do', (async () => 
   const page = await newPage(browser);
   await page.goto(shop);
   const statuses = JSON.stringify(await preflighted(page, edge, token));
-  const expected = { login: 202, authorization: 200, condition: 304, preference: 200, resumed: 400 };
+  const expected = { login: 202, authorization: 200, condition: 304, preference: 200, tracing: 200, resumed: 400 };
   if (statuses !== JSON.stringify(expected)) throw new Error(statuses);
 
   await page.context().addCookies([{ name: 'headstart_token', value: token, url: edge, httpOnly: true, sameSite: 'Strict' }]);
