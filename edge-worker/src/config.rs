@@ -14,7 +14,7 @@
 //! | `LEASE_SECONDS` | 30 | until a login that is not acked goes to another origin; 1 to 600 |
 //! | `TICKET_TTL_SECONDS` | 3600 | how long a ticket lives; 1 to 604,800 (a week) |
 //! | `TICKET_YOUNG_SECONDS` | 60 | how long KV is not asked for a ticket's offer; 0 switches that off |
-//! | `STREAM_LIFE_SECONDS` | 300 | when a stream is ended, give or take a tenth; 1 to 3,600 |
+//! | `STREAM_LIFE_SECONDS` | 300 | when a stream of Server-Sent Events is ended, give or take a tenth; 1 to 3,600 |
 //! | `MEMORY_CACHE_BYTES` | 16 MiB | what an isolate may remember; 0 to 64 MiB |
 //! | `HISTORY_COUNT` | 1000 | most updates that a topic remembers; 1 to 100,000 |
 //! | `HISTORY_BYTES` | 1 MiB | most bytes of them; 64 KiB to 16 MiB |
@@ -88,7 +88,8 @@ pub struct Config {
     pub lease_ms: u64,
     /// How long tickets live and are young.
     pub ticket_times: TicketTimes,
-    /// How long a stream stays open, before jitter.
+    /// How long a stream of Server-Sent Events stays open, before jitter. It keeps its object awake, which a
+    /// WebSocket does not.
     pub stream_life: Duration,
     /// What an isolate may remember, in bytes.
     pub memory_cache_bytes: usize,
