@@ -45,7 +45,7 @@ mod tests {
     use headstart_protocol::{
         event::Event,
         keys::Key,
-        settlement::{Content, Outcome},
+        settlement::{Attributes, Content, Outcome},
         stamps::Stamps,
     };
 
@@ -60,6 +60,7 @@ mod tests {
         Settlement {
             event_id: "e1".to_owned(),
             source: "/origin".to_owned(),
+            attributes: Attributes::default(),
             stamps: Stamps::default().with(Point::Received, 17),
             outcome: Outcome::Ready {
                 media_type: "text/plain".to_owned(),

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use headstart_protocol::stamps::{Point, Stamps};
+use headstart_protocol::{
+    event::Event,
+    stamps::{Point, Stamps},
+    ticket::Ticket,
+};
 use headstart_tests::{
     answer::Answer,
     client::{Client, offer_path},
@@ -60,6 +64,44 @@ async fn a_stream_opened_after_settlement_tells_the_offer_at_once() {
     let told = stream.only().await;
     assert_eq!((told.name.as_str(), &told.id), ("offer", &event.id));
     assert_eq!(told.event.data, event.data);
+}
+
+#[tokio::test]
+async fn what_else_its_sender_says_of_an_event_reaches_whoever_is_told() {
+    let edge = edge().await;
+    let client = edge.client();
+    let extensions = [
+        (
+            "traceparent".to_owned(),
+            "00-4bf92f35-00f067aa-01".to_owned(),
+        ),
+        ("tenant".to_owned(), "caf\u{e9}".to_owned()),
+    ];
+    for settle in [
+        |ticket: &Ticket| ready(ticket, &json!([1])),
+        |ticket: &Ticket| failed(ticket, "no"),
+    ] {
+        let ticket = fresh_ticket();
+        let mut event = settle(&ticket);
+        event.time = Some("2026-11-24T21:34:00.5+01:00".to_owned());
+        event.extensions.extend(extensions.clone());
+        let says_all = |told: &Event| {
+            assert_eq!(told.time, event.time);
+            for (name, value) in &event.extensions {
+                assert_eq!(told.extensions.get(name), Some(value), "{name}: {told:?}");
+            }
+        };
+        let (stream, ws) = (client.events(&ticket).await, client.ws(&ticket).await);
+        client.settle(&event).await;
+        says_all(&stream.only().await.event);
+        says_all(&ws.only().await);
+        // From the ticket's object, then from the isolate's memory.
+        for _ in 0..2 {
+            says_all(&client.events(&ticket).await.only().await.event);
+            says_all(&client.ws(&ticket).await.only().await);
+            let _ = client.offer(&ticket).await;
+        }
+    }
 }
 
 #[tokio::test]
