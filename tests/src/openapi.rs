@@ -22,6 +22,20 @@ pub fn check(method: &Method, path: &str, status: u16, content_type: &str) {
     }
 }
 
+/// Every route of the file, as `GET /ping`.
+#[must_use]
+pub fn routes() -> Vec<String> {
+    let paths = DOCUMENT["paths"].as_object().expect("paths is a map");
+    let operations = |(path, item): (&String, &Value)| -> Vec<String> {
+        let item = item.as_object().expect("a path is a map");
+        item.keys()
+            .filter(|key| *key != "parameters")
+            .map(|method| format!("{} {path}", method.to_uppercase()))
+            .collect()
+    };
+    paths.iter().flat_map(operations).collect()
+}
+
 fn documented(method: &Method, path: &str, status: u16, content_type: &str) -> Result<(), String> {
     let path = path.split('?').next().unwrap_or_default();
     let item = DOCUMENT["paths"]
