@@ -276,6 +276,56 @@ async function aForeignPageUsesTheExampleAsItIs(browser, { url, foreign }) {
   page.quiet();
 }
 
+async function aPageThatIsNotListedIsToldWhatMayBeWrong(browser, { url }) {
+  const page = await newPage(browser);
+  await page.goto(`${await foreignOrigin()}/shop.html?edge=${url}`);
+  const error = await page.evaluate(async (url) => {
+    const { connect } = await import(url + '/headstart.js');
+    return new Promise((resolve) => {
+      const onState = (state, { error }) => state === 'waiting' && resolve([error.name, error.message]);
+      connect().subscribe('scores/nba', { transports: ['sse'], onState });
+    });
+  }, url);
+  same(error, ['TypeError', 'Failed to fetch, or CORS_ORIGINS of the edge does not name this page'], 'the error');
+  page.quiet(/blocked by CORS policy|ERR_FAILED/);
+}
+
+async function aListedPageUsesTheCookie(browser, { url, foreign }) {
+  const topic = freshTopic('private');
+  const token = await ask('token', topic, 3600);
+  await publish(topic, 1, 1);
+  for (const transport of ['ws', 'sse', 'poll']) {
+    const page = await newPage(browser);
+    await page.context().addCookies([{ name: 'headstart_token', value: token, url, httpOnly: true, sameSite: 'Strict' }]);
+    await page.goto(`${foreign}/shop.html?edge=${url}`);
+    const told = await page.evaluate(async ([url, topic, transport]) => {
+      const { connect } = await import(url + '/headstart.js');
+      const first = (credentials) => new Promise((resolve) => {
+        const subscription = connect(url, { credentials }).subscribe(topic, {
+          transports: [transport],
+          cursor: topic + '=0',
+          ack: true,
+          onUpdate: ({ data }) => resolve(data),
+          onState: (state, { error }) => state === 'closed' && resolve(error.type),
+        });
+        globalThis.subscriptions = [...(globalThis.subscriptions ?? []), subscription];
+      });
+      return [await first('include'), await first()];
+    }, [url, topic, transport]);
+    // A WebSocket carries it whatever is asked.
+    same(told, [1, transport === 'ws' ? 1 : 'urn:headstart:token-required'], transport);
+    if (transport === 'sse') {
+      const acked = async () => {
+        const answer = await fetch(`${url}/topics/${topic}/subscribers`, { headers: { authorization: `Bearer ${token}` } });
+        return (await answer.json()).subscribers.some(({ transport, roundtrip }) => transport === 'sse' && roundtrip);
+      };
+      await until('its ack', acked);
+    }
+    page.quiet(/status of 401/);
+    await page.context().close();
+  }
+}
+
 async function theNearestEdgeIsPicked(browser, { url, foreign }) {
   const page = await newPage(browser);
   await page.goto(`${foreign}/shop.html?edge=${url}`);
@@ -323,6 +373,8 @@ await withBrowser(async (browser) => {
     acksShowWhoIsThere,
     pausesWhileHiddenOrOffline,
     aForeignPageUsesTheExampleAsItIs,
+    aPageThatIsNotListedIsToldWhatMayBeWrong,
+    aListedPageUsesTheCookie,
     theNearestEdgeIsPicked,
     nothingIsLostOrDoubledOverARestart,
   ]) {

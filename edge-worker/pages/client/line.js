@@ -35,7 +35,13 @@ export async function line(outer, use, ms = OPENS_MS) {
 
 // An answer, where it is none of an error.
 export async function ask(url, init) {
-  const answer = await fetch(url, init);
+  const answer = await fetch(url, init).catch((error) => {
+    // Browsers tell a page no more than that nothing came.
+    if (error instanceof TypeError && !url.startsWith(origin)) {
+      error.message += ', or CORS_ORIGINS of the edge does not name this page';
+    }
+    throw error;
+  });
   if (answer.ok) return answer;
   throw new ProblemError({
     status: answer.status,
