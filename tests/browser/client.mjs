@@ -343,6 +343,22 @@ async function theNearestEdgeIsPicked(browser, { url, foreign }) {
   page.quiet(/ERR_UNSAFE_PORT|ERR_CONNECTION_REFUSED/);
 }
 
+// With nobody left who generates.
+async function aQuietStreamIsNotGivenUp(browser, { url }) {
+  await ask('retire');
+  const page = await edgePage(browser, url);
+  const tried = await page.evaluate(async () => {
+    const edge = client.connect();
+    const { ticket } = await edge.login('40228');
+    const tried = [];
+    const signal = AbortSignal.timeout(10_000);
+    const error = await edge.offer(ticket, { onTransport: (via) => tried.push(via), signal }).catch(({ name }) => name);
+    return [...tried, error];
+  });
+  same(tried, ['sse', 'TimeoutError'], 'what was tried');
+  page.quiet();
+}
+
 // The origin of pages that are not the edge's.
 async function foreignOrigin() {
   const server = createServer(async (request, response) => {
@@ -377,6 +393,7 @@ await withBrowser(async (browser) => {
     aListedPageUsesTheCookie,
     theNearestEdgeIsPicked,
     nothingIsLostOrDoubledOverARestart,
+    aQuietStreamIsNotGivenUp,
   ]) {
     if (!promise.name.includes(chosen)) continue;
     const began = Date.now();
