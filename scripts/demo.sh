@@ -32,9 +32,6 @@ set -a
 source ./origin.env
 set +a
 
-# Generating an offer is made expensive, as a large catalogue or a model would make it.
-export HEADSTART_GENERATE_EFFORT=1000
-
 echo "Starting an edge: workerd, with KV and Durable Objects."
 # The project's own bindings and settings, without the build and with an absolute path:
 # wrangler keeps its state beside the configuration that it is given. KV is asked after 2 s, not

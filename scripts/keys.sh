@@ -38,7 +38,7 @@ LOGIN_KEYS=$login_key
 TOKEN_KEYS=$token_key
 # On a laptop anyone may log in as anyone. Never deploy with this.
 LOGIN_AUTH=open
-CORS_ORIGINS=http://localhost:8787,http://127.0.0.1:8787,http://localhost:5173
+CORS_ORIGINS=http://localhost:8787,http://127.0.0.1:8787,http://localhost:5173,http://127.0.0.1:5173
 EOF
 fi
 

@@ -10,6 +10,9 @@ origin_config() {
 # An origin beside a local edge. Made by scripts/origin-config.sh.
 
 [generate]
+# An offer takes some hundred ms, as with a large catalogue or a model: at the default of 4 it takes
+# 1 ms, and then nothing can be gained by a head start.
+effort = 1000
 # The race on the edge's first page lets a visitor choose how costly an offer is.
 effort_limit = 2000
 

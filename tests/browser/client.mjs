@@ -276,6 +276,56 @@ async function aForeignPageUsesTheExampleAsItIs(browser, { url, foreign }) {
   page.quiet();
 }
 
+async function aPageThatIsNotListedIsToldWhatMayBeWrong(browser, { url }) {
+  const page = await newPage(browser);
+  await page.goto(`${await foreignOrigin()}/shop.html?edge=${url}`);
+  const error = await page.evaluate(async (url) => {
+    const { connect } = await import(url + '/headstart.js');
+    return new Promise((resolve) => {
+      const onState = (state, { error }) => state === 'waiting' && resolve([error.name, error.message]);
+      connect().subscribe('scores/nba', { transports: ['sse'], onState });
+    });
+  }, url);
+  same(error, ['TypeError', 'Failed to fetch, or CORS_ORIGINS of the edge does not name this page'], 'the error');
+  page.quiet(/blocked by CORS policy|ERR_FAILED/);
+}
+
+async function aListedPageUsesTheCookie(browser, { url, foreign }) {
+  const topic = freshTopic('private');
+  const token = await ask('token', topic, 3600);
+  await publish(topic, 1, 1);
+  for (const transport of ['ws', 'sse', 'poll']) {
+    const page = await newPage(browser);
+    await page.context().addCookies([{ name: 'headstart_token', value: token, url, httpOnly: true, sameSite: 'Strict' }]);
+    await page.goto(`${foreign}/shop.html?edge=${url}`);
+    const told = await page.evaluate(async ([url, topic, transport]) => {
+      const { connect } = await import(url + '/headstart.js');
+      const first = (credentials) => new Promise((resolve) => {
+        const subscription = connect(url, { credentials }).subscribe(topic, {
+          transports: [transport],
+          cursor: topic + '=0',
+          ack: true,
+          onUpdate: ({ data }) => resolve(data),
+          onState: (state, { error }) => state === 'closed' && resolve(error.type),
+        });
+        globalThis.subscriptions = [...(globalThis.subscriptions ?? []), subscription];
+      });
+      return [await first('include'), await first()];
+    }, [url, topic, transport]);
+    // A WebSocket carries it whatever is asked.
+    same(told, [1, transport === 'ws' ? 1 : 'urn:headstart:token-required'], transport);
+    if (transport === 'sse') {
+      const acked = async () => {
+        const answer = await fetch(`${url}/topics/${topic}/subscribers`, { headers: { authorization: `Bearer ${token}` } });
+        return (await answer.json()).subscribers.some(({ transport, roundtrip }) => transport === 'sse' && roundtrip);
+      };
+      await until('its ack', acked);
+    }
+    page.quiet(/status of 401/);
+    await page.context().close();
+  }
+}
+
 async function theNearestEdgeIsPicked(browser, { url, foreign }) {
   const page = await newPage(browser);
   await page.goto(`${foreign}/shop.html?edge=${url}`);
@@ -291,6 +341,22 @@ async function theNearestEdgeIsPicked(browser, { url, foreign }) {
   if (!(nearest.ms < nearest.all[1][1] && nearest.all[1][1] >= 60)) throw new Error(JSON.stringify(nearest));
   same(nearest.all[2][1], 'never', 'the unreachable one');
   page.quiet(/ERR_UNSAFE_PORT|ERR_CONNECTION_REFUSED/);
+}
+
+// With nobody left who generates.
+async function aQuietStreamIsNotGivenUp(browser, { url }) {
+  await ask('retire');
+  const page = await edgePage(browser, url);
+  const tried = await page.evaluate(async () => {
+    const edge = client.connect();
+    const { ticket } = await edge.login('40228');
+    const tried = [];
+    const signal = AbortSignal.timeout(10_000);
+    const error = await edge.offer(ticket, { onTransport: (via) => tried.push(via), signal }).catch(({ name }) => name);
+    return [...tried, error];
+  });
+  same(tried, ['sse', 'TimeoutError'], 'what was tried');
+  page.quiet();
 }
 
 // The origin of pages that are not the edge's.
@@ -323,8 +389,11 @@ await withBrowser(async (browser) => {
     acksShowWhoIsThere,
     pausesWhileHiddenOrOffline,
     aForeignPageUsesTheExampleAsItIs,
+    aPageThatIsNotListedIsToldWhatMayBeWrong,
+    aListedPageUsesTheCookie,
     theNearestEdgeIsPicked,
     nothingIsLostOrDoubledOverARestart,
+    aQuietStreamIsNotGivenUp,
   ]) {
     if (!promise.name.includes(chosen)) continue;
     const began = Date.now();

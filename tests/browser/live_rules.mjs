@@ -130,6 +130,14 @@ const rules = {
     assert.match(publish, /--edge http:\/\/e --topic 'private\/a'/);
     assert.match(token, /--topics 'private\/a' --publish 'private\/a'/);
   },
+
+  'beside make dev the commands need nothing but the folder'() {
+    for (const edge of ['http://127.0.0.1:8787', 'http://localhost:8787']) {
+      const { publish, token } = commandsFor(['a'], edge);
+      assert.equal(publish, `source scripts/activate.sh\norigin-publisher publish --topic 'a' --data '{"home": 71, "away": 68}'`);
+      assert.equal(token, `source scripts/activate.sh\norigin-publisher token --publish 'a' --ttl 1h`);
+    }
+  },
 };
 
 for (const [rule, check] of Object.entries(rules)) {

@@ -18,6 +18,12 @@ export interface ConnectOptions {
    * takes the one it gave.
    */
   token?: string | (() => string | null | undefined | Promise<string | null | undefined>);
+  /**
+   * `"include"`: on a page of another origin, requests for topics carry the edge's cookie
+   * `headstart_token` too, as those of the edge's own pages do. `CORS_ORIGINS` must name the page; `*`
+   * does not count. A WebSocket carries it in any case.
+   */
+  credentials?: "omit" | "same-origin" | "include";
 }
 
 /** One edge. It remembers, as long as the page lives, which transports do not get through to it. */

@@ -11,7 +11,7 @@
 
 import { ask } from './line.js';
 import { offer } from './offer.js';
-import { pause, persist } from './persist.js';
+import { persist } from './persist.js';
 import { subscribe } from './subscription.js';
 
 export { nearest } from './nearest.js';
@@ -19,7 +19,7 @@ export { ProblemError } from './problem.js';
 
 const LOGIN_TRIES = 8;
 
-export function connect(url = new URL(import.meta.url).origin, { token } = {}) {
+export function connect(url = new URL(import.meta.url).origin, { token, credentials } = {}) {
   url = url.replace(/\/$/, '');
   const memory = {};
   let known;
@@ -40,11 +40,10 @@ export function connect(url = new URL(import.meta.url).origin, { token } = {}) {
         signal,
         tries: LOGIN_TRIES,
         attempt: async (_, opened, signal) => (await ask(url + '/login', { ...init, signal })).json(),
-        rest: (ms) => pause(ms, signal),
       });
     },
 
     offer: (ticket, options) => offer(url, memory, ticket, options),
-    subscribe: (topics, options) => subscribe(url, memory, bearer, topics, options),
+    subscribe: (topics, options) => subscribe(url, memory, bearer, credentials, topics, options),
   };
 }

@@ -35,7 +35,13 @@ export async function line(outer, use, ms = OPENS_MS) {
 
 // An answer, where it is none of an error.
 export async function ask(url, init) {
-  const answer = await fetch(url, init);
+  const answer = await fetch(url, init).catch((error) => {
+    // Browsers tell a page no more than that nothing came.
+    if (error instanceof TypeError && !url.startsWith(origin)) {
+      error.message += ', or CORS_ORIGINS of the edge does not name this page';
+    }
+    throw error;
+  });
   if (answer.ok) return answer;
   throw new ProblemError({
     status: answer.status,
@@ -45,24 +51,27 @@ export async function ask(url, init) {
   });
 }
 
-// The events of an answer, comments included, as objects of their fields: written as the edge
-// writes them, with LF and a space after the colon.
+// The events of an answer as objects of their fields, written as the edge writes them, with LF and a space
+// after the colon; and for each piece that comes one without data, since heartbeats and `retry` are lines
+// that end no event.
 export async function* events(url, init) {
   const { body } = await ask(url, init);
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let event = {};
   for (let rest = ''; ; ) {
     const { done, value } = await reader.read();
     if (done) return;
-    const frames = (rest + value).split('\n\n');
-    rest = frames.pop();
-    for (const frame of frames) {
-      const event = {};
-      for (const text of frame.split('\n')) {
-        const [name, ...rest] = text.split(': ');
-        event[name] = (name in event ? event[name] + '\n' : '') + rest.join(': ');
+    const lines = (rest + value).split('\n');
+    rest = lines.pop();
+    for (const text of lines) {
+      const [name, ...rest] = text.split(': ');
+      if (name) event[name] = (name in event ? event[name] + '\n' : '') + rest.join(': ');
+      else {
+        yield event;
+        event = {};
       }
-      yield event;
     }
+    yield { retry: event.retry };
   }
 }
 

@@ -44,7 +44,7 @@ const ws = (link, signal, alive) =>
     };
   });
 
-async function sse({ url, query, headers, topics, at, ack, place, opened, take }, signal, alive) {
+async function sse({ url, query, init, topics, at, ack, place, opened, take }, signal, alive) {
   // The topics whose last updates are to be acked.
   const due = new Set();
   let subscriber;
@@ -57,12 +57,12 @@ async function sse({ url, query, headers, topics, at, ack, place, opened, take }
       due.delete(topic);
       const body = JSON.stringify({ subscriber, sequence: at[topic] || 1, place });
       // One that is lost is nothing: the next one says more.
-      await ask(`${url}/topics/${topic}/acks`, { method: 'POST', body, headers, signal }).catch(() => {});
+      await ask(`${url}/topics/${topic}/acks`, { ...init, method: 'POST', body }).catch(() => {});
     }
     busy = false;
   }
   every(SHOWN_MS, signal, () => sendAcks(topics));
-  for await (const { event, data, retry } of events(url + query, { headers, signal })) {
+  for await (const { event, data, retry } of events(url + query, init)) {
     alive();
     opened(retry);
     if (data) {
@@ -74,11 +74,8 @@ async function sse({ url, query, headers, topics, at, ack, place, opened, take }
   }
 }
 
-async function poll({ url, headers, topics, at, take }, signal, alive) {
-  const get = async (path, more) => {
-    const answer = await ask(`${url}/topics/${path}`, { headers: { ...headers, ...more }, signal });
-    return answer.json();
-  };
+async function poll({ url, init, topics, at, take }, _, alive) {
+  const get = async (path) => (await ask(`${url}/topics/${path}`, init)).json();
   const heads = {};
   for (const topic of topics) {
     heads[topic] = await get(topic).then(
@@ -90,12 +87,12 @@ async function poll({ url, headers, topics, at, take }, signal, alive) {
     );
   }
   take({ welcome: { topics: heads } });
-  const prefer = 'wait=' + (topics.length > MOST_LONG_POLLS ? 1 : 25);
+  init.headers.prefer = 'wait=' + (topics.length > MOST_LONG_POLLS ? 1 : 25);
   await Promise.all(
     topics.map(async (topic) => {
       for (;;) {
         alive();
-        take(await get(`${topic}?since=${at[topic]}`, { prefer }));
+        take(await get(`${topic}?since=${at[topic]}`));
       }
     }),
   );

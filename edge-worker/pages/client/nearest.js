@@ -11,7 +11,7 @@ export async function nearest(urls, { samples = 3, timeout = 3000 } = {}) {
         // The first one opens the connection.
         for (let n = 0; n <= samples; n++) {
           const begun = performance.now();
-          await line(undefined, (signal) => ask(url + '/ping', { signal }), timeout);
+          await line(null, (signal) => ask(url + '/ping', { signal }), timeout);
           if (n) ms = Math.min(ms, performance.now() - begun);
         }
       } catch {

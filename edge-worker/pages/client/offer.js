@@ -80,6 +80,5 @@ export function offer(url, memory, ticket, { transports = ['sse', 'ws', 'wait', 
       const got = await ways[via](...line);
       return got && { ...got, via };
     },
-    rest: (ms) => pause(ms, signal),
   });
 }

@@ -19,7 +19,14 @@ export const pause = (ms, signal) =>
 // It says by `opened()` that its transport gets through.
 // `rest(ms, error)` pauses between rounds. `memory` is how often each transport failed in a row while
 // another one got through.
-export async function persist({ transports, memory, signal, attempt, rest, tries = Infinity }) {
+export async function persist({
+  transports,
+  memory,
+  signal,
+  attempt,
+  rest = (ms) => pause(ms, signal),
+  tries = Infinity,
+}) {
   for (let failures = 0; ; ) {
     const failed = [];
     let last;

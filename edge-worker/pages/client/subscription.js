@@ -6,7 +6,7 @@ import { pause, persist } from './persist.js';
 import { problem } from './problem.js';
 import { whileAway } from './while_away.js';
 
-export function subscribe(url, memory, bearer, topics, options = {}) {
+export function subscribe(url, memory, bearer, credentials, topics, options = {}) {
   topics = [topics].flat();
   const { transports = ['ws', 'sse', 'poll'], cursor = '', latest, ack, place, pauseAfter = 60000 } = options;
   // The last sequence of each topic.
@@ -84,7 +84,7 @@ export function subscribe(url, memory, bearer, topics, options = {}) {
     signal.throwIfAborted();
     Object.assign(link, {
       token,
-      headers: token ? { authorization: 'Bearer ' + token } : {},
+      init: { credentials, signal, headers: token ? { authorization: 'Bearer ' + token } : {} },
       query:
         '/topics?topic=' +
         topics.map(encodeURIComponent).join('&topic=') +
@@ -100,7 +100,7 @@ export function subscribe(url, memory, bearer, topics, options = {}) {
       refused = token;
       return attempt(via, opened, signal, alive);
     } finally {
-      link.send = undefined;
+      link.send = null;
     }
   }
 

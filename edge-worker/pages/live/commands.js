@@ -4,6 +4,9 @@ import { byId, el, say } from './dom.js';
 import { isPrivate } from './topics.js';
 
 const COPIED_MS = 2000;
+/** The edge of `make dev`, whose program, keys and address a script puts at hand. */
+const DEV = /^http:\/\/(127\.0\.0\.1|localhost):8787$/;
+const AT_HAND = 'source scripts/activate.sh\n';
 
 /**
  * @param {string[]} topics
@@ -12,9 +15,11 @@ const COPIED_MS = 2000;
 export function commandsFor([topic], edge) {
   const data = `{"home": 71, "away": 68}`;
   const access = isPrivate(topic) ? `--topics '${topic}' --publish '${topic}'` : `--publish '${topic}'`;
+  const dev = DEV.test(edge);
   return {
-    publish: `origin-publisher publish --edge ${edge} --topic '${topic}' --data '${data}'`,
-    token: `origin-publisher token ${access} --ttl 1h`,
+    where: dev ? 'in the project’s folder, in another terminal' : 'with the edge’s key in HEADSTART_ORIGIN_KEY',
+    publish: `${dev ? AT_HAND : ''}origin-publisher publish ${dev ? '' : `--edge ${edge} `}--topic '${topic}' --data '${data}'`,
+    token: `${dev ? AT_HAND : ''}origin-publisher token ${access} --ttl 1h`,
   };
 }
 
@@ -38,7 +43,8 @@ export function copyButtons() {
 
 /** @param {string[]} topics */
 export function showCommands(topics, edge) {
-  const { publish, token } = commandsFor(topics, edge);
+  const { where, publish, token } = commandsFor(topics, edge);
+  say(byId('publish-where'), where);
   say(byId('publish-command'), publish);
   say(byId('token-command'), token);
 }

@@ -1,9 +1,13 @@
 // The lanes of one run, filled as time goes on.
 
 import { hops } from './hops.js';
+import { felt } from './run.js';
 import { WAYS } from './ways.js';
 
 const list = document.getElementById('lanes');
+const details = document.getElementById('hops');
+// On a phone it would stand between the lanes and the results.
+details.open = matchMedia('(min-width: 40rem)').matches;
 /** @type {Map<string, any>} */
 const rows = new Map();
 
@@ -18,20 +22,23 @@ for (const way of WAYS) {
   const row = element('li', '');
   row.style.setProperty('--lane', `var(${way.color})`);
   row.dataset.way = way.id;
-  const head = element('div', 'lane-head');
-  const name = element('span', '', way.name);
-  name.title = way.how;
-  const time = element('span', 'number quiet');
-  head.append(name, time);
+  const name = element('p', 'lane-name');
+  name.append(element('span', '', way.name), ' ', element('small', 'quiet', way.how));
   const track = element('div', 'track');
   track.setAttribute('aria-hidden', 'true');
   const early = element('span', 'early');
   const wait = element('span', 'wait');
   track.append(early, wait, element('span', 'asks'));
-  const stamps = element('p', 'hops', way.how);
-  row.append(head, track, stamps);
+  const told = element('p', 'lane-told number');
+  const waited = element('span', 'waited');
+  const time = element('small', 'quiet');
+  told.append(waited, ' ', time);
+  row.append(name, track, told);
   list.append(row);
-  rows.set(way.id, { row, time, early, wait, stamps, lane: undefined });
+  const stamps = element('dd', 'quiet');
+  stamps.dataset.way = way.id;
+  details.querySelector('dl').append(element('dt', '', way.name), stamps);
+  rows.set(way.id, { waited, time, early, wait, stamps, lane: undefined });
 }
 
 let began = 0;
@@ -54,11 +61,11 @@ function draw() {
     const until = lane ? (lane.arrived ?? (lane.error ? lane.asked : now)) : 0;
     const from = lane?.asked ?? 0;
     // Before the shopper asks nobody waits, though the lane is under way.
-    const felt = Math.max(from, thinkMs);
+    const asks = Math.max(from, thinkMs);
     early.style.left = at(from);
-    early.style.width = at(Math.max(0, Math.min(until, felt) - from));
-    wait.style.left = at(felt);
-    wait.style.width = at(Math.max(0, until - felt));
+    early.style.width = at(Math.max(0, Math.min(until, asks) - from));
+    wait.style.left = at(asks);
+    wait.style.width = at(Math.max(0, until - asks));
   }
   if (running) frame = requestAnimationFrame(draw);
 }
@@ -68,10 +75,12 @@ export function begin(think) {
   cancelAnimationFrame(frame);
   began = performance.now();
   thinkMs = think;
+  list.classList.add('begun');
   for (const row of rows.values()) {
     row.lane = undefined;
+    row.waited.textContent = '';
+    row.waited.classList.remove('bad');
     row.time.textContent = '';
-    row.time.classList.remove('lane-failed');
     row.stamps.replaceChildren();
   }
   frame = requestAnimationFrame(draw);
@@ -89,12 +98,14 @@ export function show(lane) {
   const row = rows.get(lane.way);
   row.lane = lane;
   if (lane.error) {
-    row.time.textContent = lane.error;
-    row.time.classList.add('lane-failed');
+    row.waited.textContent = lane.error;
+    row.waited.classList.add('bad');
     return;
   }
   if (lane.arrived === undefined) return;
-  row.time.textContent = `${Math.round(lane.arrived)} ms after the login`;
+  const waited = Math.round(felt(lane, thinkMs));
+  row.waited.textContent = waited === 0 ? 'no wait' : `waited ${waited} ms`;
+  row.time.textContent = `there after ${Math.round(lane.arrived)} ms`;
   const parts = hops(lane.stamps, lane.arrivedAt);
   row.stamps.replaceChildren(...parts.map((part) => element('span', '', part)));
 }

@@ -23,29 +23,42 @@ function wishes() {
 
 function say() {
   const { effort, thinkMs } = wishes();
-  byId('effort-says').textContent = `${effort.toLocaleString('en')} × the least`;
+  byId('effort-says').textContent = `${effort.toLocaleString('en')} × the cheapest`;
   byId('think-says').textContent = thinkMs === 0 ? 'no time: at once' : `${thinkMs / 1000} s`;
 }
 
-/** Who was quicker, without a head start or with one. */
-function verdict(waits) {
+/** Who was quicker, without a head start or with one, and why. */
+function verdict(waits, generating) {
   const without = waits.get('origin');
   const positioned = waits.get('positioned');
-  if (without === undefined || positioned === undefined) return '';
+  if (without === undefined || positioned === undefined) return ['There is nothing to compare.', ''];
   const [slow, quick] = [without, positioned].map((ms) => Math.round(ms));
-  if (quick * 1.2 < slow) return `With a head start the shopper waited ${quick} ms, without it ${slow} ms.`;
-  if (slow * 1.2 < quick) return `Without a head start it was quicker this time: ${slow} ms against ${quick} ms.`;
-  return `No difference worth the name: ${quick} ms with a head start, ${slow} ms without. An offer this cheap, or asked for at once, gains nothing.`;
+  const made = `Making the offer took ${generating} ms`;
+  if (quick * 1.2 < slow) {
+    return [
+      `With a head start the shopper waited ${quick} ms, without it ${slow} ms.`,
+      `${made}: with a head start while the shopper looked around, without it while the shopper waited.`,
+    ];
+  }
+  const gained = `${made}. An offer this cheap, or asked for at once, gains nothing by a head start.`;
+  if (slow * 1.2 < quick) return [`Without a head start it was quicker this time: ${slow} ms against ${quick} ms.`, gained];
+  return [`No difference worth the name: ${quick} ms with a head start, ${slow} ms without.`, gained];
+}
+
+function tell([what, why]) {
+  byId('verdict').textContent = what;
+  byId('reason').textContent = why;
 }
 
 async function race() {
   const chosen = wishes();
   lanes.begin(chosen.thinkMs);
-  byId('verdict').textContent = '';
+  tell([chosen.thinkMs === 0 ? 'The shopper has logged in, and asks at once …' : 'The shopper has logged in, and looks around …', '']);
   const ended = await run(chosen, lanes.show);
   const waits = new Map(ended.map((lane) => [lane.way, felt(lane, chosen.thinkMs)]));
   results.add(waits);
-  byId('verdict').textContent = verdict(waits);
+  const { stamps } = ended.find((lane) => lane.way === 'origin');
+  tell(verdict(waits, stamps?.generatedat - stamps?.startedat));
   const shown = ended.find((lane) => lane.way !== 'origin' && lane.content);
   if (shown) offer.show(shown.content);
 }
@@ -53,6 +66,8 @@ async function race() {
 async function races(times) {
   for (const button of buttons) button.disabled = true;
   problem.hidden = true;
+  // On a phone the race would be run where nobody looks.
+  if (byId('lanes').getBoundingClientRect().bottom > innerHeight) byId('run').scrollIntoView();
   try {
     for (let n = 1; n <= times; n += 1) {
       status.textContent = times === 1 ? 'Running …' : `Run ${n} of ${times} …`;
@@ -61,6 +76,7 @@ async function races(times) {
     status.textContent = 'Done.';
   } catch (error) {
     status.textContent = '';
+    tell(['', '']);
     problem.hidden = false;
     problem.textContent = `The login was not taken: ${error.message}.`;
   } finally {

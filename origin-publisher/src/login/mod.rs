@@ -8,10 +8,11 @@
 //! | How is one way run and timed? | [`attempt`] |
 //! | Which parts did the time go into? | [`spans`] |
 //! | What does a person see while it happens? | [`story`] |
-//! | What is printed in the end? | [`table`], [`report`], [`offer_view`] |
+//! | What is printed in the end? | [`table`], [`gain`], [`report`], [`offer_view`] |
 
 pub mod attempt;
 pub mod edge_client;
+pub mod gain;
 pub mod offer_view;
 pub mod report;
 pub mod spans;

@@ -11,6 +11,7 @@ use super::{
     Plan,
     attempt::{Attempt, Received},
     edge_client::Offer,
+    gain::gain,
     report::received,
     spans::{PARTS, Part},
     statistics::{Spread, ms},
@@ -23,7 +24,7 @@ logging in; for an offer that is already positioned the user asks after looking 
 at edge: how long the offer lay there until it was asked for, or handed to who waited.
 ~ between two clocks: it also tells how far they are apart. All times in ms.";
 
-/// The table and its legend.
+/// The table, its legend, and what the head start was worth.
 #[must_use]
 pub fn render(plan: &Plan, attempts: &[Attempt]) -> String {
     let many = plan.repeat > 1;
@@ -69,7 +70,8 @@ pub fn render(plan: &Plan, attempts: &[Attempt]) -> String {
         column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(24)));
     }
     let failures: String = attempts.iter().filter_map(failure).collect();
-    format!("{table}\n{failures}{LEGEND}")
+    let gain = gain(attempts).map_or_else(String::new, |told| format!("\n\n{told}"));
+    format!("{table}\n{failures}{LEGEND}{gain}")
 }
 
 /// A line on why an attempt brought no offer.
@@ -210,8 +212,14 @@ mod tests {
         }
     }
 
-    /// Every way with times as long as they get: but the origin's, which nobody asked.
+    /// Every way but the origin's, which nobody asked.
     fn attempts() -> Vec<Attempt> {
+        let ways = Way::ALL.iter().filter(|way| **way != Way::Origin);
+        ways.map(|way| attempt(*way)).collect()
+    }
+
+    /// A way with times as long as they get.
+    fn attempt(way: Way) -> Attempt {
         let stamps = Point::ALL
             .into_iter()
             .zip(1_u64..)
@@ -222,26 +230,27 @@ mod tests {
             stamps,
             served_from: Some("memory".to_owned()),
         };
-        let received = |way: &Way| Received {
+        let received = Received {
             ticket_after: Duration::from_millis(5),
             felt: Duration::from_millis(12_345),
-            felt_again: (*way == Way::Positioned)
+            felt_again: (way == Way::Positioned)
                 .then(|| (Duration::from_micros(1_234), offer.clone())),
             requests: 120,
-            offer: offer.clone(),
+            offer,
         };
-        let ways = Way::ALL.iter().filter(|way| **way != Way::Origin);
-        ways.map(|way| Attempt {
-            way: *way,
-            result: Ok(received(way)),
-        })
-        .collect()
+        Attempt {
+            way,
+            result: Ok(received),
+        }
     }
 
     #[test]
     fn the_table_fits_100_columns_however_long_the_times() {
+        let mut attempts = attempts();
+        attempts.push(attempt(Way::Origin));
         for repeat in [1, 2] {
-            let shown = render(&plan(repeat), &attempts());
+            let shown = render(&plan(repeat), &attempts);
+            assert!(shown.contains("gained nothing"), "{shown}");
             for line in shown.lines() {
                 assert!(line.chars().count() <= 100, "{line}");
             }

@@ -14,6 +14,7 @@ mod offers;
 mod origins;
 mod pages_client;
 mod pages_cors;
+mod pages_docs;
 mod pages_live;
 mod pages_race;
 mod positioned;

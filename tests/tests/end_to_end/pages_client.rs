@@ -18,7 +18,7 @@ const MOST_BYTES: usize = 4000;
 /// An edge that a page may log in at, and its origin.
 struct Site {
     edge: Edge,
-    _origin: Origin,
+    origin: Option<Origin>,
 }
 
 impl Site {
@@ -32,7 +32,7 @@ impl Site {
         origin.logged("linked", 1).await;
         Self {
             edge,
-            _origin: origin,
+            origin: Some(origin),
         }
     }
 
@@ -60,6 +60,7 @@ async fn answer(site: &mut Option<Site>, name: &str, values: &[Value]) -> Value 
             let token = Token::reading(&[text(0)]).publishing(&[text(0)]);
             return json!(token.expiring_in(number(1).cast_signed()).mint());
         }
+        "retire" => site.origin = None,
         "kill" => site.edge.kill().await,
         "start" => site.edge.start_again().await,
         _ => panic!("{name}: nobody answers this"),
