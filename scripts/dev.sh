@@ -46,7 +46,10 @@ cat <<EOF
   The origin is at  $origin  (and linked to the edge)
 
   Try, in another terminal:
-    make login CUSTOMER=40228
+    source scripts/activate.sh
+    origin-publisher login 40228
+    origin-publisher subscribe scores/nba --latest
+    origin-publisher publish --topic scores/nba --data '{"home": 71, "away": 68}'
     curl -i -X POST $edge/login -H 'content-type: application/json' -d '{"user": "40228"}'
     curl -i $edge/healthz
 

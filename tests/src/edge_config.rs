@@ -19,7 +19,8 @@ pub fn root() -> PathBuf {
 }
 
 /// The prebuilt Worker: `HEADSTART_EDGE_BUILD`, or where `make build` puts it.
-fn worker() -> PathBuf {
+#[must_use]
+pub fn worker() -> PathBuf {
     let build = env::var_os("HEADSTART_EDGE_BUILD")
         .map_or_else(|| root().join("edge-worker/build"), PathBuf::from);
     let main = build.join("index.js");
@@ -122,7 +123,8 @@ impl EdgeConfig {
     }
 
     /// The text of `.dev.vars`, where `wrangler dev` looks for secrets.
-    pub(crate) fn dev_vars(&self) -> String {
+    #[must_use]
+    pub fn dev_vars(&self) -> String {
         let line = |(name, value): &(String, String)| format!("{name}=\"{value}\"\n");
         self.secrets.iter().map(line).collect()
     }

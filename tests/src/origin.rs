@@ -34,7 +34,8 @@ const ENDLESS: i64 = 1_000_000;
 const NO_TIMEOUT_MS: i64 = 600_000;
 
 /// The binary: `HEADSTART_ORIGIN_BIN`, or the one that was built with this test.
-fn binary() -> PathBuf {
+#[must_use]
+pub fn binary() -> PathBuf {
     let binary = env::var_os("HEADSTART_ORIGIN_BIN").map_or_else(
         || {
             let test = env::current_exe().expect("this test is a file");

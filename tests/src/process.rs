@@ -102,6 +102,12 @@ impl ProcessGroup {
         let _ = kill_process(self.pid(), Signal::TERM);
     }
 
+    /// Does what Ctrl-C does in its terminal: asks everything in the group to end.
+    pub fn interrupt(&self) {
+        // Gone already is as good as asked.
+        let _ = kill_process_group(self.pid(), Signal::INT);
+    }
+
     /// Stops its leader as it is, until [`ProcessGroup::thaw`]: what an overloaded machine looks like
     /// to everyone else.
     pub fn freeze(&self) {
