@@ -1,0 +1,6 @@
+//! What Headstart promises to clients that others wrote: libraries from the registries of npm and PyPI, used
+//! unmodified, at the versions that `tests/clients/` pins.
+
+mod following;
+mod sockets;
+mod streams;
