@@ -22,3 +22,12 @@ compiled="${CARGO_TARGET_DIR:-$ROOT/target}/wasm32-unknown-unknown/release/edge_
 if [ build/index_bg.wasm -nt "$compiled" ] && [ build/index.js -nt "$compiled" ]; then exit; fi
 
 "$WORKER_BUILD" --release
+
+# What esbuild finds to warn of now, wrangler would tell everyone who deploys.
+warnings="$("$ESBUILD_BIN" build/index.js --log-level=warning 2>&1 >/dev/null)"
+if [ -n "$warnings" ]; then
+  printf '%s\n' "$warnings" >&2
+  # The next build is not to take this one for good.
+  rm build/index.js
+  exit 1
+fi

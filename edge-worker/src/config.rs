@@ -7,6 +7,7 @@
 //! | `LOGIN_KEYS` (secret) | | verify `POST /login` where `LOGIN_AUTH` is `signed` |
 //! | `LOGIN_AUTH` | `signed` | who may log in: `signed`, or `open` to all |
 //! | `TOKEN_KEYS` (secret) | none | verify the tokens of subscribers; without it nobody may into `private/` topics |
+//! | `TOKEN_AUDIENCE` | none | whom the `aud` of every token must name; without it a token may have none |
 //! | `ORIGIN_URL` | none | the origin's listener, for `POST /offers`, which asks it while the client waits |
 //! | `CORS_ORIGINS` | none | pages that may call the edge, comma separated; `*` for all |
 //! | `LOGIN_DESKS` | 1 | over how many desks logins are spread; 1 to 256 |
@@ -14,7 +15,7 @@
 //! | `LEASE_SECONDS` | 30 | until a login that is not acked goes to another origin; 1 to 600 |
 //! | `TICKET_TTL_SECONDS` | 3600 | how long a ticket lives; 1 to 604,800 (a week) |
 //! | `TICKET_YOUNG_SECONDS` | 60 | how long KV is not asked for a ticket's offer; 0 switches that off |
-//! | `STREAM_LIFE_SECONDS` | 300 | when a stream is ended, give or take a tenth; 1 to 3,600 |
+//! | `STREAM_LIFE_SECONDS` | 300 | when a stream of Server-Sent Events is ended, give or take a tenth; 1 to 3,600 |
 //! | `MEMORY_CACHE_BYTES` | 16 MiB | what an isolate may remember; 0 to 64 MiB |
 //! | `HISTORY_COUNT` | 1000 | most updates that a topic remembers; 1 to 100,000 |
 //! | `HISTORY_BYTES` | 1 MiB | most bytes of them; 64 KiB to 16 MiB |
@@ -88,7 +89,8 @@ pub struct Config {
     pub lease_ms: u64,
     /// How long tickets live and are young.
     pub ticket_times: TicketTimes,
-    /// How long a stream stays open, before jitter.
+    /// How long a stream of Server-Sent Events stays open, before jitter. It keeps its object awake, which a
+    /// WebSocket does not.
     pub stream_life: Duration,
     /// What an isolate may remember, in bytes.
     pub memory_cache_bytes: usize,
@@ -101,6 +103,8 @@ pub struct Config {
 pub struct TopicSettings {
     /// Verify the tokens of subscribers; without them private topics are closed to all.
     pub token_keys: Option<KeyRing>,
+    /// Whom tokens must name.
+    pub token_audience: Option<String>,
     /// What a topic remembers.
     pub history: HistoryLimits,
     /// How many subscribers a topic's root has before others are sent to relays. The platform takes
@@ -190,6 +194,12 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             .ok()
     }
 
+    /// A setting that may be absent, which an empty one is.
+    fn given(&self, name: &str) -> Option<String> {
+        let text = (self.var)(name)?.trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    }
+
     fn login_auth(&mut self) -> Option<LoginAuth> {
         match (self.var)("LOGIN_AUTH").as_deref() {
             None | Some("" | "signed") => self.keys("LOGIN_KEYS").map(LoginAuth::Signed),
@@ -203,15 +213,15 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn topics(&mut self) -> TopicSettings {
-        let given = |text: &String| !text.trim().is_empty();
-        let token_keys = (self.var)("TOKEN_KEYS")
-            .filter(given)
+        let token_keys = self
+            .given("TOKEN_KEYS")
             .and_then(|_| self.keys("TOKEN_KEYS"));
         let count = self.number("HISTORY_COUNT", 1000, 1..=100_000);
         let bytes = self.number("HISTORY_BYTES", 1024 * 1024, 65_536..=16_777_216);
         let seconds = self.number("HISTORY_SECONDS", 3600, 1..=604_800);
         TopicSettings {
             token_keys,
+            token_audience: self.given("TOKEN_AUDIENCE"),
             history: HistoryLimits {
                 count: count as usize,
                 bytes: bytes as usize,
@@ -345,6 +355,14 @@ mod tests {
         assert_eq!(config.desks, 1);
         assert_eq!(config.ticket_times.ttl_ms, 3_600_000);
         assert!(config.warnings().is_empty());
+        let audience = |text| {
+            parse(&[("TOKEN_AUDIENCE", text)])
+                .unwrap()
+                .topics
+                .token_audience
+        };
+        assert_eq!(audience(" "), None);
+        assert_eq!(audience("edge").as_deref(), Some("edge"));
     }
 
     #[test]

@@ -7,9 +7,10 @@ use crate::answer::Answer;
 const EXPOSED: &str = "Cache-Status, ETag, Headstart-Event-Id, Headstart-Stamps, Location, \
     Preference-Applied, Retry-After, Server-Timing";
 
-/// Headers that a page may send.
+/// Headers that a page may send: those of the routes, and those that tracing adds to every request
+/// ([Trace Context](https://www.w3.org/TR/trace-context/), [Baggage](https://www.w3.org/TR/baggage/), Sentry).
 const ALLOWED: &str = "Authorization, Content-Type, If-None-Match, Last-Event-ID, Prefer, Webhook-Id, Webhook-Signature, \
-    Webhook-Timestamp";
+    Webhook-Timestamp, traceparent, tracestate, baggage, sentry-trace";
 
 /// For how many seconds a browser may remember a preflight's answer: the longest that any takes.
 const MAX_AGE: &str = "86400";
@@ -73,39 +74,36 @@ impl Cors {
             .any(|known| known.eq_ignore_ascii_case(origin))
     }
 
-    /// `answer` as a page of `origin` may read it, if it may.
+    /// `answer` as a page of `origin` may read it, if it may; a page that is listed by name may have sent
+    /// the cookie with its token.
     pub fn expose(&self, answer: Answer, origin: &str) -> Answer {
         let answer = if self.any || self.origins.is_empty() {
             answer
         } else {
             answer.header("Vary", "Origin")
         };
-        match self.allow(origin) {
-            None => answer,
-            Some(allowed) => self
-                .with_credentials(answer, origin)
-                .header("Access-Control-Allow-Origin", allowed)
-                .header("Access-Control-Expose-Headers", EXPOSED)
-                .header("Timing-Allow-Origin", allowed),
-        }
-    }
-
-    /// A page that is listed by name may send the cookie with its token.
-    fn with_credentials(&self, answer: Answer, origin: &str) -> Answer {
-        if !self.any && self.is_listed(origin) {
-            answer.header("Access-Control-Allow-Credentials", "true")
-        } else {
+        let Some(allowed) = self.allow(origin) else {
+            return answer;
+        };
+        let answer = if self.any {
             answer
-        }
+        } else {
+            answer.header("Access-Control-Allow-Credentials", "true")
+        };
+        answer
+            .header("Access-Control-Allow-Origin", allowed)
+            .header("Access-Control-Expose-Headers", EXPOSED)
+            .header("Timing-Allow-Origin", allowed)
     }
 
-    /// The answer to a preflight from `origin` for a path with these `methods`.
+    /// The answer to a preflight from `origin` for a path with these `methods`. As every answer, it is
+    /// still to be exposed.
     pub fn preflight(&self, origin: &str, methods: &str) -> Answer {
         let answer = Answer::new(204).header("Allow", methods);
         if self.allow(origin).is_none() {
             return answer;
         }
-        self.with_credentials(answer, origin)
+        answer
             .header("Access-Control-Allow-Methods", methods)
             .header("Access-Control-Allow-Headers", ALLOWED)
             .header("Access-Control-Max-Age", MAX_AGE)
@@ -133,6 +131,7 @@ mod tests {
     fn credentials_are_allowed_only_to_pages_listed_by_name() {
         let credentials = "Access-Control-Allow-Credentials:true";
         assert!(exposed("https://shop.example", "https://shop.example").contains(credentials));
+        assert!(!exposed("https://shop.example", "https://evil.example").contains(credentials));
         assert!(!exposed("*", "https://shop.example").contains(credentials));
     }
 

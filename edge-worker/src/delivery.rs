@@ -1,7 +1,12 @@
 //! How a settlement is told to whoever waits: as the frame of a stream, or a WebSocket's message. Both
 //! carry the whole event, with the time of this delivery stamped into it.
 
-use headstart_protocol::{settlement::Settlement, sse::Frame, stamps::Point, ticket::Ticket};
+use headstart_protocol::{
+    settlement::Settlement,
+    sse::{self, Frame},
+    stamps::Point,
+    ticket::Ticket,
+};
 
 /// The message of a WebSocket: the event in JSON.
 pub fn message(settlement: &Settlement, ticket: &Ticket, now_ms: u64) -> String {
@@ -18,7 +23,6 @@ pub fn frame(settlement: &Settlement, ticket: &Ticket, now_ms: u64) -> Vec<u8> {
     Frame {
         event: Some(settlement.sse_name()),
         id: Some(&settlement.event_id),
-        retry_ms: None,
         data: Some(&message(settlement, ticket, now_ms)),
     }
     .encode()
@@ -33,11 +37,7 @@ pub fn opening(jitter: f64) -> Vec<u8> {
         reason = "a number of milliseconds below 2,000"
     )]
     let retry_ms = 1000 + (jitter.clamp(0.0, 1.0) * 1000.0) as u64;
-    Frame {
-        retry_ms: Some(retry_ms),
-        ..Frame::default()
-    }
-    .encode()
+    sse::retry(retry_ms)
 }
 
 #[cfg(test)]
@@ -45,7 +45,7 @@ mod tests {
     use headstart_protocol::{
         event::Event,
         keys::Key,
-        settlement::{Content, Outcome},
+        settlement::{Attributes, Content, Outcome},
         stamps::Stamps,
     };
 
@@ -60,6 +60,7 @@ mod tests {
         Settlement {
             event_id: "e1".to_owned(),
             source: "/origin".to_owned(),
+            attributes: Attributes::default(),
             stamps: Stamps::default().with(Point::Received, 17),
             outcome: Outcome::Ready {
                 media_type: "text/plain".to_owned(),
@@ -87,6 +88,6 @@ mod tests {
 
     #[test]
     fn a_stream_says_when_to_come_back() {
-        assert_eq!(opening(0.5), b"retry: 1500\n\n");
+        assert_eq!(opening(0.5), b"retry: 1500\n");
     }
 }

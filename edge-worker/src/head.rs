@@ -1,6 +1,6 @@
 //! The head of a request: what a route needs to know before it acts, read in one crossing.
 
-use worker::web_sys;
+use worker::{js_sys, web_sys};
 
 use crate::platform;
 
@@ -22,7 +22,7 @@ pub struct Head {
     /// The header `Prefer`; empty where there is none.
     pub prefer: String,
     /// The header `Last-Event-ID`; empty where there is none.
-    pub last_event_id: String,
+    last_event_id: String,
 }
 
 impl Head {
@@ -62,6 +62,19 @@ impl Head {
             .filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix('='))
     }
 
+    /// The id of the last event that the client has; empty where it names none, and `None` where it is
+    /// not percent-encoded UTF-8. The newest goes first: a browser that comes back by itself sends the
+    /// header `Last-Event-ID`, a library that does so adds `lastEventId` to the query, and
+    /// `last_event_id` is where a client began.
+    pub fn last_event_id(&self) -> Option<String> {
+        if !self.last_event_id.is_empty() {
+            return Some(self.last_event_id.clone());
+        }
+        let newest_first = ["lastEventId", "last_event_id"].into_iter();
+        let mut ids = newest_first.filter_map(|name| self.query_value(name));
+        decoded(ids.find(|id| !id.is_empty()).unwrap_or_default())
+    }
+
     /// For how many seconds the client would wait, by `Prefer: wait=N`
     /// ([RFC 7240](https://www.rfc-editor.org/rfc/rfc7240#section-4.3)).
     pub fn wait_seconds(&self) -> Option<u32> {
@@ -71,6 +84,14 @@ impl Head {
             value.trim().trim_matches('"').parse().ok()
         })
     }
+}
+
+/// Undoes percent-encoding; `None` for what is not UTF-8 afterwards.
+pub fn decoded(text: &str) -> Option<String> {
+    if !text.contains('%') {
+        return Some(text.to_owned());
+    }
+    js_sys::decode_uri_component(text).map(String::from).ok()
 }
 
 /// Host, path and query of a URL as the platform writes it: absolute and normalised.
@@ -104,8 +125,20 @@ mod tests {
         assert_eq!(head.query_value("desk"), Some("2"));
         assert_eq!(head.query_value("des"), None);
         assert_eq!(head.origin, "https://a.example");
-        assert_eq!(head.last_event_id, "7");
+        assert_eq!(head.last_event_id().as_deref(), Some("7"));
         assert_eq!(head.wait_seconds(), Some(5));
+    }
+
+    #[test]
+    fn the_newest_of_the_last_events_goes_first() {
+        let last = |query: &str, header: &str| {
+            let lines = format!("17\nGET\nhttp://e/?{query}\n\n\n{header}");
+            Head::parse(&lines).last_event_id().unwrap()
+        };
+        assert_eq!(last("last_event_id=1&lastEventId=2", "3"), "3");
+        assert_eq!(last("last_event_id=1&lastEventId=2", ""), "2");
+        assert_eq!(last("lastEventId=&last_event_id=1", ""), "1");
+        assert_eq!(last("latest=1", ""), "");
     }
 
     #[test]

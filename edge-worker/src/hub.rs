@@ -63,6 +63,7 @@ pub fn encode(settlement: Option<&Settlement>) -> Vec<u8> {
                     media_type: media_type.clone(),
                     event_id: settlement.event_id.clone(),
                     source: settlement.source.clone(),
+                    attributes: settlement.attributes.clone(),
                     stamps: settlement.stamps,
                 }),
                 bytes.as_slice(),
@@ -152,7 +153,10 @@ async fn ask(
 
 #[cfg(test)]
 mod tests {
-    use headstart_protocol::stamps::{Point, Stamps};
+    use headstart_protocol::{
+        settlement::Attributes,
+        stamps::{Point, Stamps},
+    };
 
     use super::*;
 
@@ -160,6 +164,10 @@ mod tests {
         Settlement {
             event_id: "e\n1".to_owned(),
             source: "/origin".to_owned(),
+            attributes: Attributes {
+                time: Some("2026-11-24T21:34:00Z".to_owned()),
+                ..Attributes::default()
+            },
             stamps: Stamps::default().with(Point::Received, 17),
             outcome,
         }
@@ -177,6 +185,7 @@ mod tests {
         };
         assert_eq!(metadata.event_id, "e\n1");
         assert_eq!(metadata.media_type, "text/html");
+        assert_eq!(metadata.attributes, ready.attributes);
         assert_eq!(metadata.stamps.get(Point::Received), Some(17));
         assert_eq!(content, b"\n<p>\n\xFF");
     }

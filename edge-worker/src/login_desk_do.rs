@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use headstart_protocol::{
     limits::{MAX_ATTRIBUTE_BYTES, MAX_LINK_MESSAGE_BYTES, REPLAY_MEMORY_MS},
     link::{FromEdge, FromOrigin},
-    settlement::{Outcome, Settlement},
+    settlement::{Attributes, Outcome, Settlement},
     signature::ID_HEADER,
     stamps::Stamps,
     ticket::{Ticket, TicketError},
@@ -352,6 +352,7 @@ impl LoginDeskDo {
         let settlement = Settlement {
             event_id: format!("{login}-undelivered"),
             source: "/edge/desk".to_owned(),
+            attributes: Attributes::default(),
             stamps: Stamps::default(),
             outcome: Outcome::Failed {
                 reason: reason.to_owned(),

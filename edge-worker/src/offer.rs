@@ -64,6 +64,7 @@ impl Offer {
         Settlement {
             event_id: self.metadata.event_id.clone(),
             source: self.metadata.source.clone(),
+            attributes: self.metadata.attributes.clone(),
             stamps: self.metadata.stamps,
             outcome: Outcome::Ready {
                 media_type: self.metadata.media_type.clone(),

@@ -14,7 +14,7 @@ use headstart_protocol::{
     event::Event,
     limits::{MAX_INLINE_OFFER_BYTES, MAX_WAIT_SECONDS},
     report::{EventResult, Status},
-    settlement::{Outcome, Settlement},
+    settlement::{Attributes, Outcome, Settlement},
     stamps::Stamps,
     ticket::{Ticket, TicketError},
 };
@@ -171,7 +171,7 @@ impl TicketDo {
         if verdict.status == Status::Accepted {
             self.store()?.settle(&settlement, ticket)?;
             self.tell_waiters(&settlement, ticket);
-            *self.standing.borrow_mut() = Some(TicketState::Settled(settlement));
+            *self.standing.borrow_mut() = Some(TicketState::Settled(Box::new(settlement)));
         }
         let result = EventResult {
             id: event_id,
@@ -210,9 +210,10 @@ impl TicketDo {
         ticket: &Ticket,
         config: &Config,
     ) -> Result<Reply, Error> {
+        let known = head.last_event_id();
         let (answer, served) = self.standing(|standing| match standing {
             TicketState::Expired => Err(TicketError::Expired.into()),
-            TicketState::Settled(settlement) if settlement.event_id == head.last_event_id => {
+            TicketState::Settled(settlement) if known.as_ref() == Some(&settlement.event_id) => {
                 let answer = Answer::new(204).header("Cache-Control", "private, no-store");
                 Ok((answer, Served::Hit(Place::Hub)))
             }
@@ -285,6 +286,7 @@ impl TicketDo {
             let expired = Settlement {
                 event_id: format!("{}-expired", ticket.uuid()),
                 source: "/edge".to_owned(),
+                attributes: Attributes::default(),
                 stamps: Stamps::default(),
                 outcome: Outcome::Failed {
                     reason: "expired".to_owned(),

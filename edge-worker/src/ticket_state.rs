@@ -9,7 +9,7 @@ pub enum TicketState {
     /// Nothing has come yet. A ticket that was never heard of is pending too: an origin may mint.
     Pending,
     /// It has settled.
-    Settled(Settlement),
+    Settled(Box<Settlement>),
     /// Its time is over, and everything about it deleted.
     Expired,
 }
@@ -50,7 +50,10 @@ impl TicketState {
 
 #[cfg(test)]
 mod tests {
-    use headstart_protocol::{settlement::Outcome, stamps::Stamps};
+    use headstart_protocol::{
+        settlement::{Attributes, Outcome},
+        stamps::Stamps,
+    };
 
     use super::*;
 
@@ -58,6 +61,7 @@ mod tests {
         Settlement {
             event_id: event_id.to_owned(),
             source: source.to_owned(),
+            attributes: Attributes::default(),
             stamps: Stamps::default(),
             outcome: Outcome::Failed {
                 reason: "x".to_owned(),
@@ -69,7 +73,7 @@ mod tests {
     fn the_first_settlement_wins() {
         let first = failed("1", "/a");
         assert_eq!(TicketState::Pending.judge(&first).status, Status::Accepted);
-        let state = TicketState::Settled(first.clone());
+        let state = TicketState::Settled(Box::new(first.clone()));
         assert_eq!(state.judge(&failed("2", "/a")).status, Status::Ignored);
         assert_eq!(state.judge(&failed("1", "/b")).status, Status::Ignored);
         assert_eq!(state.settlement(), Some(&first));
@@ -77,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_same_event_again_is_a_duplicate() {
-        let state = TicketState::Settled(failed("1", "/a"));
+        let state = TicketState::Settled(Box::new(failed("1", "/a")));
         assert_eq!(state.judge(&failed("1", "/a")).status, Status::Duplicate);
     }
 

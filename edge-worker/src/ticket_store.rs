@@ -49,7 +49,7 @@ impl TicketStore {
             .map_err(|error| Error::Platform(format!("a stored event: {error}")))?;
         let (_, settlement) = Settlement::of_event(event)
             .map_err(|error| Error::Platform(format!("a stored settlement: {error}")))?;
-        Ok(Some(TicketState::Settled(settlement)))
+        Ok(Some(TicketState::Settled(Box::new(settlement))))
     }
 
     /// The text of the ticket, as it was first presented.

@@ -88,7 +88,8 @@ pub async fn events(call: &Call, text: &str) -> Result<Reply, Error> {
     let Some((offer, place)) = lookup::without_hub(&stores, stores.age()).await else {
         return Ok(stores.hand_on().await);
     };
-    let answer = if call.head.last_event_id == offer.metadata.event_id {
+    let known = call.head.last_event_id();
+    let answer = if known.as_ref() == Some(&offer.metadata.event_id) {
         Answer::new(204).header("Cache-Control", "private, no-store")
     } else {
         stream_headers(Answer::new(200)).body(delivery::frame(

@@ -11,7 +11,7 @@ use headstart_protocol::{
     keys::KeyRing,
     limits::MAX_OFFER_BYTES,
     login::LoginData,
-    settlement::{Content, Outcome, Settlement},
+    settlement::{Attributes, Content, Outcome, Settlement},
     stamps::{Point, Stamps},
     ticket::{Ticket, TicketTimes},
 };
@@ -121,6 +121,7 @@ impl Pipeline {
         let settlement = Settlement {
             event_id: Uuid::now_v7().to_string(),
             source: self.inner.source.clone(),
+            attributes: Attributes::default(),
             stamps,
             outcome,
         };
@@ -139,6 +140,7 @@ impl Pipeline {
         let settlement = Settlement {
             event_id: Uuid::now_v7().to_string(),
             source: self.inner.source.clone(),
+            attributes: Attributes::default(),
             stamps: Stamps::default(),
             outcome: Outcome::Failed {
                 reason: reason.to_owned(),

@@ -1,7 +1,8 @@
 //! Cursors: up to which update of which topic a subscriber has got, so that it can go on from there.
 //!
-//! A cursor is what `Last-Event-ID` and `?last_event_id=` hold. For one topic it is the sequence of
-//! the last update, `42`; for several topics on one connection it names them, `a=42,b=7`.
+//! A cursor is what `Last-Event-ID`, `?lastEventId=` and `?last_event_id=` hold. For one topic it is
+//! the sequence of the last update, `42`; for several topics on one connection it names them,
+//! `a=42,b=7`.
 
 use std::{collections::BTreeMap, fmt};
 

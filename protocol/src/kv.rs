@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{limits::MAX_KV_METADATA_BYTES, stamps::Stamps, topic::TopicName};
+use crate::{
+    limits::MAX_KV_METADATA_BYTES, settlement::Attributes, stamps::Stamps, topic::TopicName,
+};
 
 /// The KV key of a ticket's offer.
 #[must_use]
@@ -31,6 +33,9 @@ pub struct OfferMetadata {
     pub event_id: String,
     /// Source of that event.
     pub source: String,
+    /// What else its sender said of the event, where there is room for it.
+    #[serde(flatten)]
+    pub attributes: Attributes,
     /// The stamps it had when it was positioned.
     pub stamps: Stamps,
 }
@@ -91,6 +96,7 @@ mod tests {
             media_type: text.repeat(MAX_ATTRIBUTE_BYTES),
             event_id: text.repeat(MAX_ATTRIBUTE_BYTES),
             source: text.repeat(MAX_ATTRIBUTE_BYTES),
+            attributes: Attributes::default(),
             stamps: Point::ALL
                 .into_iter()
                 .map(|point| (point, 9_999_999_999_999))

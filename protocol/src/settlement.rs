@@ -1,9 +1,11 @@
 //! How a ticket settles: `pending -> ready | failed`, once and for all.
 
+use std::collections::BTreeMap;
+
 use crate::{
     event::{Data, Event, TYPE_OFFER_FAILED, TYPE_OFFER_READY},
-    limits::{MAX_INLINE_OFFER_BYTES, MAX_REASON_BYTES},
-    stamps::Stamps,
+    limits::{MAX_EXTENSIONS, MAX_INLINE_OFFER_BYTES, MAX_REASON_BYTES},
+    stamps::{Point, Stamps},
     ticket::Ticket,
 };
 use serde::{Deserialize, Serialize};
@@ -28,7 +30,16 @@ pub enum SettlementError {
     /// A failure without `{"reason": "..."}`.
     #[error("the data must be {{\"reason\": \"...\"}}")]
     NoReason,
+    /// No room is left for the edge's own stamps.
+    #[error(
+        "an event that settles a ticket may have {} extensions beside the edge's own stamps",
+        MAX_EXTENSIONS - OF_THE_EDGE.len()
+    )]
+    TooManyExtensions,
 }
+
+/// The stamps that the edge adds to an event that settles a ticket.
+const OF_THE_EDGE: [Point; 2] = [Point::Received, Point::Delivered];
 
 /// Where an offer's content is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +67,17 @@ pub enum Outcome {
     },
 }
 
+/// What its sender says of an event beside what is read here, for whoever is told of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attributes {
+    /// When it happened, in RFC 3339, as its sender wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// Extension attributes that are no stamps.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extensions: BTreeMap<String, String>,
+}
+
 /// A ticket's settlement, as the event that brings it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
@@ -63,6 +85,8 @@ pub struct Settlement {
     pub event_id: String,
     /// Source of the event.
     pub source: String,
+    /// What else its sender says of the event.
+    pub attributes: Attributes,
     /// The stamps collected so far.
     pub stamps: Stamps,
     /// What the ticket settles to.
@@ -79,8 +103,16 @@ impl Settlement {
     ///
     /// # Errors
     /// [`SettlementError`], for an event that does not settle a ticket.
-    pub fn of_event(event: Event) -> Result<(String, Self), SettlementError> {
+    pub fn of_event(mut event: Event) -> Result<(String, Self), SettlementError> {
         let stamps = Stamps::of_event(&event);
+        let of_sender = |name: &str| OF_THE_EDGE.iter().all(|point| point.name() != name);
+        let own = event.extensions.keys().filter(|name| of_sender(name));
+        if own.count() + OF_THE_EDGE.len() > MAX_EXTENSIONS {
+            return Err(SettlementError::TooManyExtensions);
+        }
+        event
+            .extensions
+            .retain(|name, _| Point::ALL.iter().all(|point| point.name() != name));
         let outcome = match event.kind.as_str() {
             TYPE_OFFER_READY => Outcome::Ready {
                 media_type: event.media_type().to_owned(),
@@ -110,6 +142,10 @@ impl Settlement {
             Self {
                 event_id: event.id,
                 source: event.source,
+                attributes: Attributes {
+                    time: event.time,
+                    extensions: event.extensions,
+                },
                 stamps,
                 outcome,
             },
@@ -126,6 +162,8 @@ impl Settlement {
     pub fn to_event(&self, ticket: &Ticket) -> Event {
         let mut event = Event::new(&self.event_id, &self.source, self.kind());
         event.subject = Some(ticket.as_str().to_owned());
+        event.time.clone_from(&self.attributes.time);
+        event.extensions.clone_from(&self.attributes.extensions);
         match &self.outcome {
             Outcome::Ready {
                 media_type,
@@ -178,7 +216,7 @@ fn cut(text: &str, bytes: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{keys::Key, stamps::Point};
+    use crate::keys::Key;
 
     fn ticket() -> Ticket {
         Ticket::mint(
@@ -192,6 +230,10 @@ mod tests {
         Settlement {
             event_id: "e1".to_owned(),
             source: "/origin".to_owned(),
+            attributes: Attributes {
+                time: Some("2026-11-24T21:34:00Z".to_owned()),
+                extensions: BTreeMap::from([("traceparent".to_owned(), "00-1".to_owned())]),
+            },
             stamps: Stamps::default().with(Point::Started, 17),
             outcome,
         }
@@ -257,6 +299,24 @@ mod tests {
             with(|e| e.kind = TYPE_OFFER_FAILED.into()),
             SettlementError::NoReason
         );
+    }
+
+    #[test]
+    fn the_fullest_event_is_still_one_when_it_is_delivered() {
+        let with = |count: usize| {
+            let mut event = ready(b"1".to_vec()).to_event(&ticket());
+            event.extensions = (0..count)
+                .map(|n| (format!("x{n}"), String::new()))
+                .collect();
+            Settlement::of_event(event)
+        };
+        let most = MAX_EXTENSIONS - OF_THE_EDGE.len();
+        let (_, mut settlement) = with(most).unwrap();
+        for point in OF_THE_EDGE {
+            settlement.stamps = settlement.stamps.with(point, 17);
+        }
+        assert_eq!(settlement.to_event(&ticket()).validate(), Ok(()));
+        assert_eq!(with(most + 1), Err(SettlementError::TooManyExtensions));
     }
 
     #[test]

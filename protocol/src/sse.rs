@@ -16,8 +16,6 @@ pub struct Frame<'a> {
     pub event: Option<&'a str>,
     /// What the client sends back as `Last-Event-ID` when it reconnects.
     pub id: Option<&'a str>,
-    /// How long the client waits before it reconnects, in milliseconds.
-    pub retry_ms: Option<u64>,
     /// The payload; any number of lines.
     pub data: Option<&'a str>,
 }
@@ -29,9 +27,6 @@ impl Frame<'_> {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = String::with_capacity(64 + self.data.map_or(0, str::len));
-        if let Some(retry) = self.retry_ms {
-            field(&mut out, "retry", &retry.to_string());
-        }
         if let Some(event) = self.event {
             field(&mut out, "event", event);
         }
@@ -48,9 +43,17 @@ impl Frame<'_> {
     }
 }
 
+/// The line that says how long the client is to wait before it reconnects, in milliseconds. No empty line
+/// follows it, so it is read with the frame that comes next: an empty line ends a frame, and some clients
+/// take it for one wherever it stands.
+#[must_use]
+pub fn retry(ms: u64) -> Vec<u8> {
+    format!("retry: {ms}\n").into_bytes()
+}
+
 /// A comment, which clients pass over: keeps proxies from closing an idle stream, and makes the
-/// server notice a client that is gone.
-pub const HEARTBEAT: &[u8] = b":\n\n";
+/// server notice a client that is gone. As [`retry`], it is a line and no frame.
+pub const HEARTBEAT: &[u8] = b":\n";
 
 fn field(out: &mut String, name: &str, value: &str) {
     out.push_str(name);
@@ -93,17 +96,28 @@ mod tests {
         let frame = Frame {
             event: Some("offer"),
             id: Some("7"),
-            retry_ms: Some(1500),
             data: Some("a\nb"),
         };
         assert_eq!(
             String::from_utf8(frame.encode()).unwrap(),
-            "retry: 1500\nevent: offer\nid: 7\ndata: a\ndata: b\n\n"
+            "event: offer\nid: 7\ndata: a\ndata: b\n\n"
         );
     }
 
     #[test]
-    fn a_heartbeat_is_no_event() {
+    fn what_is_no_frame_is_read_with_the_next_one() {
+        let frame = Frame {
+            event: Some("offer"),
+            data: Some("a"),
+            ..Frame::default()
+        };
+        let stream = [&retry(1500), HEARTBEAT, HEARTBEAT, &frame.encode()].concat();
+        let text = String::from_utf8(stream.clone()).unwrap();
+        assert_eq!(text, "retry: 1500\n:\n:\nevent: offer\ndata: a\n\n");
+        let [event] = read(stream).try_into().unwrap();
+        let retry = std::time::Duration::from_millis(1500);
+        assert_eq!((event.event.as_str(), event.data.as_str()), ("offer", "a"));
+        assert_eq!(event.retry, Some(retry));
         assert!(read(HEARTBEAT.to_vec()).is_empty());
     }
 
@@ -113,7 +127,6 @@ mod tests {
         let frame = Frame {
             event: Some("off\nid: 9\r\ner"),
             id: Some("1\n\ndata: forged\n\n"),
-            retry_ms: None,
             data: Some(attack),
         };
         let events = read(frame.encode());
@@ -131,7 +144,7 @@ mod tests {
         fn any_fields_make_exactly_one_event_with_that_data(
             event in "[\\PC\r\n\0]{0,20}", id in "[\\PC\r\n\0]{0,20}", data in "[\\PC\r\n\0]{0,80}",
         ) {
-            let mut bytes = Frame { event: Some(&event), id: Some(&id), retry_ms: None, data: Some(&data) }.encode();
+            let mut bytes = Frame { event: Some(&event), id: Some(&id), data: Some(&data) }.encode();
             bytes.extend(Frame { data: Some("next"), ..Frame::default() }.encode());
             let events = read(bytes);
             let expected = data.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "\u{FFFD}");

@@ -26,7 +26,7 @@ impl Answer {
         })
     }
 
-    /// A header's value; empty where it is absent.
+    /// A header's value; empty where it is absent. It must not be there more than once.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         header(&self.headers, name)
@@ -73,11 +73,13 @@ impl Answer {
     }
 }
 
-/// A header's value; empty where it is absent.
+/// A header's value; empty where it is absent. A header that is there more than once fails the test:
+/// clients join its values, and the edge has none that means a list.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
-    headers
-        .get(name)
-        .map_or("", |value| value.to_str().expect("headers are ASCII"))
+    let mut values = headers.get_all(name).iter();
+    let value = values.next();
+    assert_eq!(values.next(), None, "{name} is there again: {headers:?}");
+    value.map_or("", |value| value.to_str().expect("headers are ASCII"))
 }
 
 /// As it reads in the report of a failed test.

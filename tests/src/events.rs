@@ -3,7 +3,7 @@
 use headstart_protocol::{
     event::{Event, MEDIA_TYPE_BATCH, MEDIA_TYPE_EVENT},
     report::{EventResult, PublishReport, Status},
-    settlement::{Content, Outcome, Settlement},
+    settlement::{Attributes, Content, Outcome, Settlement},
     stamps::{Point, Stamps},
     ticket::Ticket,
 };
@@ -64,6 +64,7 @@ fn settled(ticket: &Ticket, outcome: Outcome) -> Event {
     Settlement {
         event_id: Uuid::now_v7().to_string(),
         source: SOURCE.to_owned(),
+        attributes: Attributes::default(),
         stamps: Stamps::default().with(Point::Started, now_ms()),
         outcome,
     }

@@ -82,6 +82,17 @@ impl Sse {
         told
     }
 
+    /// Fails where an empty line ended anything but a frame with data: there are clients that take every
+    /// one for an event.
+    pub fn expect_only_frames(&self) {
+        let seen = self.seen();
+        let (ended, _) = seen.rsplit_once("\n\n").unwrap_or_default();
+        for frame in ended.split("\n\n").filter(|_| !ended.is_empty()) {
+            let data = frame.lines().any(|line| line.starts_with("data: "));
+            assert!(data, "{frame:?} in {seen:?}");
+        }
+    }
+
     /// The bytes received so far, comments included.
     #[must_use]
     pub fn seen(&self) -> String {

@@ -99,6 +99,13 @@ impl Subscription {
         self
     }
 
+    /// That comes back after `cursor`, as a library does that cannot send `Last-Event-ID`.
+    #[must_use]
+    pub fn reconnected_after(mut self, cursor: impl Display) -> Self {
+        self.query.push(("lastEventId", cursor.to_string()));
+        self
+    }
+
     /// That begins with the current value.
     #[must_use]
     pub fn latest(mut self) -> Self {
@@ -274,7 +281,7 @@ impl Subscriber {
             "welcomed on {welcomed:?}"
         );
         let mut asked = self.subscription.query.iter();
-        let asked = asked.rfind(|(name, _)| *name == "last_event_id");
+        let asked = asked.rfind(|(name, _)| ["last_event_id", "lastEventId"].contains(name));
         let cursor = if id.is_empty() {
             asked.map_or("", |(_, cursor)| cursor)
         } else {
@@ -540,7 +547,8 @@ fn all_news(down: Down) -> Vec<News> {
 }
 
 /// `value` as it stands in a query.
-fn encoded(value: &str) -> String {
+#[must_use]
+pub fn encoded(value: &str) -> String {
     use std::fmt::Write as _;
     value.bytes().fold(String::new(), |mut text, byte| {
         if byte.is_ascii_alphanumeric() {

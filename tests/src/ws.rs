@@ -1,5 +1,7 @@
 //! WebSockets, as a browser or an origin opens them.
 
+use std::time::{Duration, Instant};
+
 use futures_util::{SinkExt, StreamExt};
 use headstart_protocol::event::Event;
 use reqwest::{Response, Upgraded};
@@ -76,6 +78,14 @@ impl Ws {
         let event = self.event().await;
         assert_eq!(self.hear().await, Heard::Closed(1000), "after {event:?}");
         event
+    }
+
+    /// For how long the other side keeps the connection after it has closed in order.
+    pub async fn lingers(mut self) -> Duration {
+        let begun = Instant::now();
+        let end = async { while self.0.next().await.is_some() {} };
+        within("the end of a connection", end).await;
+        begun.elapsed()
     }
 
     /// Says something.

@@ -39,7 +39,13 @@ pub const UPDATES_PER_SECOND: u64 = 1;
 /// Seconds in a month of 30 days.
 pub const MONTH_SECONDS: u64 = 30 * 24 * 60 * 60;
 
-/// After how long a connection is ended, in seconds: as `wrangler.toml` has it, and an hour.
+/// How long a WebSocket lives, in seconds, on average. The edge does not end it: its client, the network or
+/// a deployment does. A guess, for two audiences: one that looks in, as at a score on a phone that is soon
+/// put away, and one that stays, as for a match or at a desk.
+pub const SOCKET_LIVES_SECONDS: [u64; 2] = [600, 7_200];
+
+/// After how long the edge ends a stream of Server-Sent Events, in seconds (`STREAM_LIFE_SECONDS`): as
+/// `wrangler.toml` has it, and the most that it may be.
 pub const STREAM_LIVES_SECONDS: [u64; 2] = [300, 3_600];
 
 /// Time between two signs of life of a subscriber that wants to be listed, in seconds.

@@ -11,7 +11,7 @@ mod assumptions;
 mod delivery;
 mod money;
 
-use assumptions::{STREAM_LIVES_SECONDS, SUBSCRIBERS};
+use assumptions::{SOCKET_LIVES_SECONDS, STREAM_LIVES_SECONDS, SUBSCRIBERS};
 use comfy_table::{CellAlignment, LineStyle, Table, presets::UTF8_HORIZONTAL_ONLY};
 use delivery::Delivery;
 use money::Month;
@@ -19,7 +19,7 @@ use money::Month;
 fn main() {
     let deliveries = SUBSCRIBERS.map(delivery::deliver);
     let months = deliveries.each_ref().map(Month::of);
-    let [short, long] = STREAM_LIVES_SECONDS;
+    let [short, long] = SOCKET_LIVES_SECONDS;
 
     println!("One update");
     let head = [
@@ -64,17 +64,33 @@ fn main() {
     });
     print(&head, rows);
 
-    println!("\nWhat is added to it");
+    println!("\nThe same month on Server-Sent Events");
+    let [short, long] = STREAM_LIVES_SECONDS;
     let head = [
         "subscribers",
-        "all on SSE",
-        "everyone listed",
-        "every update acked",
+        "active",
+        &format!("connecting\n{short} s"),
+        &format!("connecting\n{long} s"),
+        &format!("total\n{short} s"),
+        &format!("total\n{long} s"),
     ];
     let rows = deliveries.iter().zip(&months).map(|(delivery, month)| {
         vec![
             count(delivery.subscribers),
-            dollars(month.sse),
+            dollars(month.active + month.sse),
+            dollars(month.connections(short)),
+            dollars(month.connections(long)),
+            dollars(month.total_sse(short)),
+            dollars(month.total_sse(long)),
+        ]
+    });
+    print(&head, rows);
+
+    println!("\nWhat is added to WebSockets");
+    let head = ["subscribers", "everyone listed", "every update acked"];
+    let rows = deliveries.iter().zip(&months).map(|(delivery, month)| {
+        vec![
+            count(delivery.subscribers),
             dollars(month.presence),
             dollars(month.acks),
         ]

@@ -22,7 +22,8 @@ pub struct Month {
     pub active: f64,
     /// How many messages subscribers were handed.
     pub delivered: f64,
-    /// What is added where all subscribers are on Server-Sent Events, which keep a relay active.
+    /// What relays are active beside it where all subscribers are on Server-Sent Events, which keep a
+    /// relay active.
     pub sse: f64,
     /// What is added where everyone wants to be listed.
     pub presence: f64,
@@ -79,9 +80,14 @@ impl Month {
         millions * (prices::WORKER_REQUESTS + cpu + prices::OBJECT_REQUESTS)
     }
 
-    /// All of it, when a connection lives so long.
+    /// All of it, when a WebSocket lives so long.
     pub fn total(&self, life_seconds: u64) -> f64 {
         let rest = self.pushes + self.follows + self.storage + self.active;
         rest + self.connections(life_seconds)
+    }
+
+    /// All of it, when everyone is on a stream of Server-Sent Events that lives so long.
+    pub fn total_sse(&self, life_seconds: u64) -> f64 {
+        self.total(life_seconds) + self.sse
     }
 }

@@ -58,7 +58,6 @@ impl Flush<'_> {
                 event: Some(event),
                 id: Some(&Cursors::encode(&at)),
                 data: Some(data),
-                ..Frame::default()
             };
             out.extend(frame.encode());
         };

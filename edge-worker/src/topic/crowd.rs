@@ -17,6 +17,8 @@ use worker::{
 use super::seat::Seat;
 use crate::{error::Error, platform, waiters};
 
+// What asks the platform about a WebSocket is caught: an error that passed through Rust unseen would leave
+// what is borrowed there borrowed.
 #[wasm_bindgen(module = "/src/topic/subscribers.js")]
 extern "C" {
     #[wasm_bindgen(js_name = openStream)]
@@ -62,17 +64,17 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = goLive)]
     fn go_live_js(socket: &web_sys::WebSocket) -> Result<(), JsValue>;
 
-    #[wasm_bindgen(js_name = isLive)]
-    fn is_live_js(socket: &web_sys::WebSocket) -> bool;
+    #[wasm_bindgen(catch, js_name = isLive)]
+    fn is_live_js(socket: &web_sys::WebSocket) -> Result<bool, JsValue>;
 
     #[wasm_bindgen(catch, js_name = attachment)]
     fn attachment_js(socket: &web_sys::WebSocket) -> Result<String, JsValue>;
 
-    #[wasm_bindgen(js_name = pingedAt)]
-    fn pinged_at_js(context: &JsValue, socket: &web_sys::WebSocket) -> f64;
+    #[wasm_bindgen(catch, js_name = pingedAt)]
+    fn pinged_at_js(context: &JsValue, socket: &web_sys::WebSocket) -> Result<f64, JsValue>;
 
-    #[wasm_bindgen(js_name = heard)]
-    fn heard_js(socket: &web_sys::WebSocket);
+    #[wasm_bindgen(catch, js_name = heard)]
+    fn heard_js(socket: &web_sys::WebSocket) -> Result<(), JsValue>;
 
     #[wasm_bindgen(js_name = sendSockets)]
     fn send_sockets_js(context: &JsValue, group: &str, messages: &Array, question: &str);
@@ -191,7 +193,7 @@ impl Crowd {
             clippy::cast_sign_loss,
             reason = "JavaScript's clock is a whole number far below 2^53, and past 1970"
         )]
-        let ms = pinged_at_js(&self.context, socket.as_ref()) as u64;
+        let ms = pinged_at_js(&self.context, socket.as_ref()).unwrap_or_default() as u64;
         ms
     }
 
@@ -223,7 +225,7 @@ pub fn go_live(socket: &WebSocket) -> Result<(), Error> {
 
 /// Whether a WebSocket is told everything.
 pub fn is_live(socket: &WebSocket) -> bool {
-    is_live_js(socket.as_ref())
+    is_live_js(socket.as_ref()).unwrap_or_default()
 }
 
 /// What stands with a WebSocket.
@@ -234,7 +236,8 @@ pub fn seat(socket: &WebSocket) -> Option<Seat> {
 
 /// The client of a WebSocket has said something, and so keeps up.
 pub fn heard(socket: &WebSocket) {
-    heard_js(socket.as_ref());
+    // A socket that the platform knows no more is none that falls behind.
+    let _ = heard_js(socket.as_ref());
 }
 
 /// The jitter keeps streams that were opened together from coming back together.

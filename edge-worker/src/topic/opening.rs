@@ -66,7 +66,6 @@ impl Opening<'_> {
             id: Some(&Cursors::encode(&at)),
             // Names and numbers have a JSON form.
             data: Some(&serde_json::to_string(&self.welcome()).unwrap_or_default()),
-            retry_ms: None,
         };
         let mut bytes = retry.to_vec();
         bytes.extend(welcome.encode());
@@ -119,7 +118,7 @@ mod tests {
             id: "root.x",
             now_ms: 17,
         };
-        let frames = String::from_utf8(opening.frames(b"retry: 1000\n\n")).unwrap();
+        let frames = String::from_utf8(opening.frames(b"retry: 1000\n")).unwrap();
         (frames, opening.messages())
     }
 
@@ -128,7 +127,7 @@ mod tests {
         let (frames, messages) = opened(&[missed("a", Replay::at_head(2))]);
         assert_eq!(
             frames,
-            "retry: 1000\n\nevent: welcome\nid: 2\ndata: {\"subscriber\":\"root.x\",\"topics\":{\"a\":2}}\n\n"
+            "retry: 1000\nevent: welcome\nid: 2\ndata: {\"subscriber\":\"root.x\",\"topics\":{\"a\":2}}\n\n"
         );
         assert_eq!(messages.len(), 1);
     }

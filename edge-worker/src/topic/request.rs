@@ -5,16 +5,19 @@ use headstart_protocol::{
     limits::MAX_TOPICS_PER_CONNECTION,
     topic::{TopicError, TopicName},
 };
-use worker::js_sys;
 
-use crate::{error::Error, head::Head};
+use crate::{
+    error::Error,
+    head::{Head, decoded},
+};
 
 /// The topic that a path names.
 ///
 /// # Errors
 /// [`Error::Topic`].
 pub fn topic(text: &str) -> Result<TopicName, Error> {
-    Ok(TopicName::parse(&decoded(text)?)?)
+    let text = decoded(text).ok_or(TopicError::Character)?;
+    Ok(TopicName::parse(&text)?)
 }
 
 /// The topics that a query names, each once, in its order.
@@ -39,17 +42,12 @@ pub fn topics(head: &Head) -> Result<Vec<TopicName>, Error> {
     Ok(topics)
 }
 
-/// The sequence numbers after which a client resumes: by `Last-Event-ID`, which a browser sends by itself
-/// when it reconnects and so is newer than `last_event_id` in the URL.
+/// The sequence numbers after which a client resumes: see [`Head::last_event_id`].
 ///
 /// # Errors
 /// [`Error::Cursor`].
 pub fn cursors(head: &Head, topics: &[TopicName]) -> Result<Cursors, Error> {
-    let text = if head.last_event_id.is_empty() {
-        decoded(head.query_value("last_event_id").unwrap_or_default()).map_err(|_| CursorError)?
-    } else {
-        head.last_event_id.clone()
-    };
+    let text = head.last_event_id().ok_or(CursorError)?;
     if text.is_empty() {
         return Ok(Cursors::default());
     }
@@ -118,40 +116,31 @@ fn sequence_of_tag(tag: &str) -> Option<u64> {
     digits(quoted.strip_prefix('"')?.strip_suffix('"')?)
 }
 
-fn decoded(text: &str) -> Result<String, TopicError> {
-    if !text.contains('%') {
-        return Ok(text.to_owned());
-    }
-    js_sys::decode_uri_component(text)
-        .map(String::from)
-        .map_err(|_| TopicError::Character)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn head(url: &str, last_event_id: &str) -> Head {
-        Head::parse(&format!("17\nGET\n{url}\n\n\n{last_event_id}"))
+    fn head(url: &str) -> Head {
+        Head::parse(&format!("17\nGET\n{url}\n\n\n"))
     }
 
     #[test]
-    fn the_header_says_where_to_resume_before_the_query_does() {
+    fn a_client_resumes_after_the_last_event_that_it_names() {
         let topic = TopicName::parse("a").unwrap();
-        let resumed = |url: &str, header: &str| {
-            let cursors = cursors(&head(url, header), std::slice::from_ref(&topic));
+        let resumed = |query: &str| {
+            let head = head(&format!("http://e/?{query}"));
+            let cursors = cursors(&head, std::slice::from_ref(&topic));
             cursors.map(|cursors| cursors.get(&topic))
         };
-        assert_eq!(resumed("http://e/?last_event_id=7", "9").unwrap(), Some(9));
-        assert_eq!(resumed("http://e/?last_event_id=7", "").unwrap(), Some(7));
-        assert_eq!(resumed("http://e/", "").unwrap(), None);
-        assert!(resumed("http://e/", "seven").is_err());
+        assert_eq!(resumed("last_event_id=7").unwrap(), Some(7));
+        assert_eq!(resumed("latest=1").unwrap(), None);
+        assert!(resumed("lastEventId=seven").is_err());
     }
 
     #[test]
     fn topics_are_named_once_each_and_not_too_many() {
         let named = |query: &str| {
-            let topics = topics(&head(&format!("http://e/topics?{query}"), ""))?;
+            let topics = topics(&head(&format!("http://e/topics?{query}")))?;
             Ok::<_, Error>(topics.iter().map(ToString::to_string).collect::<Vec<_>>())
         };
         assert_eq!(
@@ -194,11 +183,11 @@ mod tests {
 
     #[test]
     fn since_is_a_number() {
-        assert_eq!(since(&head("http://e/?since=7", "")).unwrap(), Some(7));
-        assert_eq!(since(&head("http://e/", "")).unwrap(), None);
+        assert_eq!(since(&head("http://e/?since=7")).unwrap(), Some(7));
+        assert_eq!(since(&head("http://e/")).unwrap(), None);
         for bad in ["", "-1", "+1", "1.5", "99999999999999999999"] {
             let url = format!("http://e/?since={bad}");
-            assert!(since(&head(&url, "")).is_err(), "{bad}");
+            assert!(since(&head(&url)).is_err(), "{bad}");
         }
     }
 }

@@ -245,6 +245,7 @@ fn pair<'a>(pending: &'a Pending, ticket: &Ticket, now_ms: u64) -> Option<Pair<'
             media_type: media_type.clone(),
             event_id: pending.settlement.event_id.clone(),
             source: pending.settlement.source.clone(),
+            attributes: pending.settlement.attributes.clone(),
             stamps: stamps(pending.settlement.stamps, now_ms),
         },
     })

@@ -4,7 +4,7 @@
 use headstart_protocol::{
     event::{TYPE_OFFER_FAILED, TYPE_OFFER_READY},
     limits::MAX_INLINE_OFFER_BYTES,
-    settlement::{Content, Outcome, Settlement},
+    settlement::{Attributes, Content, Outcome, Settlement},
     stamps::Stamps,
 };
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params, types::Type};
@@ -254,6 +254,7 @@ fn read_pending(row: &Row<'_>) -> rusqlite::Result<Pending> {
         settlement: Settlement {
             event_id: row.get("event_id")?,
             source: row.get("source")?,
+            attributes: Attributes::default(),
             stamps: serde_json::from_str(&stamps)
                 .map_err(|_| unreadable(7, "the stamps of an entry cannot be read"))?,
             outcome,

@@ -7,7 +7,7 @@ use headstart_protocol::{
     keys::Key,
     limits::MAX_UPDATE_BYTES,
     login::LoginData,
-    settlement::{Content, Outcome, Settlement},
+    settlement::{Attributes, Content, Outcome, Settlement},
     stamps::{Point, Stamps},
     update::UpdateError,
 };
@@ -36,6 +36,7 @@ fn entry(number: u8, outcome: Outcome) -> TicketSettlement {
         settlement: Settlement {
             event_id: format!("event-{number}"),
             source: "/origin/test".to_owned(),
+            attributes: Attributes::default(),
             stamps: Stamps::default().with(Point::Started, 17),
             outcome,
         },

@@ -208,7 +208,6 @@ mod tests {
         let frame = headstart_protocol::sse::Frame {
             event: Some("update"),
             id: Some("a=42,b=7"),
-            retry_ms: None,
             data: Some("{\r\n}"),
         };
         let text = String::from_utf8(frame.encode()).unwrap();

@@ -8,7 +8,7 @@ use headstart_protocol::{
     event::{Data, Event, TYPE_UPDATE},
     keys::{Key, KeyRing},
     login::LoginData,
-    settlement::{Content, Outcome, Settlement},
+    settlement::{Attributes, Content, Outcome, Settlement},
     stamps::Stamps,
     ticket::{Ticket, TicketTimes},
 };
@@ -65,6 +65,7 @@ pub(crate) fn entry(outcome: Outcome) -> TicketSettlement {
         settlement: Settlement {
             event_id: Uuid::now_v7().to_string(),
             source: "/origin/test".to_owned(),
+            attributes: Attributes::default(),
             stamps: Stamps::default(),
             outcome,
         },

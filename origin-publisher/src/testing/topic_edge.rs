@@ -373,7 +373,7 @@ fn refusal(status: StatusCode, detail: &str) -> Response {
 }
 
 fn over_sse(feed: Feed) -> Response {
-    let first = stream::iter([Ok(Bytes::from_static(b"retry: 20\n\n"))]);
+    let first = stream::iter([Ok(Bytes::from_static(b"retry: 20\n"))]);
     let frames = stream::unfold(feed, |mut feed| async {
         match feed.next().await {
             Signal::Say(down) => Some((Ok::<_, String>(Bytes::from(frames(&down))), feed)),
@@ -390,7 +390,6 @@ fn frames(down: &Down) -> Vec<u8> {
         Frame {
             event: Some(event),
             id: Some(&id),
-            retry_ms: None,
             data: Some(data),
         }
         .encode()

@@ -13,6 +13,7 @@ mod login_to_offer;
 mod offers;
 mod origins;
 mod pages_client;
+mod pages_cors;
 mod pages_live;
 mod pages_race;
 mod positioned;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use headstart_protocol::{kv::OfferMetadata, limits::MAX_INLINE_OFFER_BYTES, stamps::Stamps};
+use headstart_protocol::{
+    kv::OfferMetadata, limits::MAX_INLINE_OFFER_BYTES, settlement::Attributes, stamps::Stamps,
+};
 use headstart_tests::{
     events::{SOURCE, positioned, ready},
     keys::{fresh_ticket, ticket_of_age},
@@ -19,6 +21,7 @@ fn metadata(event_id: &str) -> Value {
         media_type: "application/json".to_owned(),
         event_id: event_id.to_owned(),
         source: SOURCE.to_owned(),
+        attributes: Attributes::default(),
         stamps: Stamps::default(),
     };
     serde_json::to_value(metadata).unwrap()

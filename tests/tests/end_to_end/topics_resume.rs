@@ -8,6 +8,8 @@ use headstart_protocol::{channel::Gap, event::Event, report::Status};
 use headstart_tests::{
     edge::Edge,
     edge_config::EdgeConfig,
+    events::ready,
+    keys::fresh_ticket,
     kv::Kv,
     shared::{FORGETFUL_BYTES, FORGETFUL_COUNT, edge, forgetful_edge, open_edge},
     subscriber::{News, Transport, name},
@@ -238,6 +240,26 @@ pub(super) async fn lose_nothing_to_short_lives(edge: &Edge, subscribers: usize)
         "a stream's life is one second: {}",
         read[0].0
     );
+}
+
+#[tokio::test]
+async fn a_websocket_outlives_a_stream() {
+    let edge = open_edge().await;
+    let (client, topic, ticket) = (edge.client(), fresh_topic(), fresh_ticket());
+    let mut socket = client.subscribe(Transport::Ws, &topic).await;
+    let waiting = client.ws(&ticket).await;
+    // A stream's life is one second; three of them, one after the other, are longer.
+    for _ in 0..3 {
+        let mut stream = client.subscribe(Transport::Sse, &topic).await;
+        let mut waiting = client.events(&ticket).await;
+        assert_eq!(stream.until_end().await, (vec![], News::Ended));
+        assert_eq!(waiting.next().await, None);
+    }
+    let sent = client.publish_on(&topic, &json!(1)).await;
+    assert_eq!(socket.update().await.id, sent.id);
+    let event = ready(&ticket, &json!([1]));
+    client.settle(&event).await;
+    assert_eq!(waiting.only().await.id, event.id);
 }
 
 #[tokio::test]

@@ -1,17 +1,21 @@
 //! A subscriber that breaks the rules of its connection, or does not keep up, loses the connection and
 //! nothing else: nobody beside it is disturbed, and it comes back to what it missed.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use headstart_protocol::{
-    channel::{CLOSE_SLOW, Down, PING_TEXT, PONG_TEXT, Place, Up},
+    channel::{CLOSE_SLOW, CLOSE_TOKEN, Down, PING_TEXT, PONG_TEXT, Place, Up},
     event::Event,
     limits::MAX_SUBSCRIBER_MESSAGE_BYTES,
     report::Status,
 };
 use headstart_tests::{
-    client::Client,
+    client::{Call, Client, offer_path},
     edge::Edge,
     edge_config::EdgeConfig,
+    events::ready,
+    keys::fresh_ticket,
     raw,
     shared::edge,
     subscriber::{News, Subscriber, Transport, hear},
@@ -410,4 +414,40 @@ async fn whoever_says_goodbye_leaves_the_list() {
             (list.len() == 1).then_some(())
         })
         .await;
+}
+
+/// A client that has said nothing is let go only when the object falls asleep: see "What the platform does"
+/// in `docs/how-it-works.md`.
+#[tokio::test]
+async fn a_client_that_has_said_something_is_let_go_as_soon_as_it_is_closed() {
+    let edge = edge().await;
+    let (client, topic, ticket) = (edge.client(), fresh_private_topic(), fresh_ticket());
+    let token = Token::reading(&[&topic]).expiring_in(3).bearer();
+    let follow = client.get(&format!("{}/ws", topic_path(&topic)));
+    let follow = follow.header("authorization", &token);
+    let wait = client.get(&format!("{}/ws", offer_path(&ticket)));
+    let closed = async |call: Call<'_>, code| {
+        let mut ws = call.open_ws().await.expect("it is let in");
+        ws.say(PING_TEXT).await;
+        loop {
+            match ws.hear().await {
+                Heard::Text(_) => {}
+                end => {
+                    assert_eq!(end, Heard::Closed(code));
+                    break ws.lingers().await;
+                }
+            }
+        }
+    };
+    let settle = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        client.settle(&ready(&ticket, &json!(1))).await;
+    };
+    let (of_topic, of_ticket, ()) =
+        tokio::join!(closed(follow, CLOSE_TOKEN), closed(wait, 1000), settle);
+    let soon = Duration::from_secs(2);
+    assert!(
+        of_topic < soon && of_ticket < soon,
+        "{of_topic:?}, {of_ticket:?}"
+    );
 }

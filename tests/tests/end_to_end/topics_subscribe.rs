@@ -440,11 +440,22 @@ async fn whoever_asks_for_the_latest_gets_it_first_and_then_what_comes() {
 }
 
 #[tokio::test]
-async fn the_header_goes_before_the_query() {
+async fn what_a_reconnect_says_goes_before_where_the_client_began() {
     let edge = edge().await;
-    let (client, topic) = (edge.client(), fresh_topic());
+    let (client, topic, other) = (edge.client(), fresh_topic(), fresh_topic());
     client.publish_all(&updates(&topic, 4)).await;
-    let subscription = client.subscription(Transport::Sse, &[&topic]).after(1);
+    for transport in Transport::ALL {
+        // Libraries that reconnect by themselves add `lastEventId` to the URL that they were given.
+        let one = client.subscription(transport, &[&topic]).after(1);
+        let mut resumed = one.reconnected_after(3).open().await;
+        assert_eq!(sequence(&resumed.update().await), 4);
+        let several = client.subscription(transport, &[&topic, &other]);
+        let cursor = format!("{topic}=3,{other}=0");
+        let mut resumed = several.reconnected_after(cursor).open().await;
+        assert_eq!(sequence(&resumed.update().await), 4);
+    }
+    let subscription = client.subscription(Transport::Sse, &[&topic]);
+    let subscription = subscription.after(1).reconnected_after(2);
     let mut subscriber = subscription.header("last-event-id", "3").open().await;
     assert_eq!(sequence(&subscriber.update().await), 4);
 }
