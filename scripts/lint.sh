@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Format, lints with warnings denied, unused dependencies, and dependencies we do not want.
+# Format, lints with warnings denied, unused dependencies, dependencies we do not want, openapi.yaml.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT"
@@ -26,6 +26,9 @@ if cargo tree --workspace --target all -i aws-lc-sys 2>/dev/null | grep .; then
   echo "lint: aws-lc-sys is in the tree" >&2
   exit 1
 fi
+
+echo "lint: openapi.yaml"
+REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true redocly lint --format=stylish openapi.yaml
 
 if command -v shellcheck >/dev/null; then
   echo "lint: shell scripts"

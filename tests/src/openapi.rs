@@ -24,16 +24,17 @@ pub fn check(method: &Method, path: &str, status: u16, content_type: &str) {
 
 fn documented(method: &Method, path: &str, status: u16, content_type: &str) -> Result<(), String> {
     let path = path.split('?').next().unwrap_or_default();
-    let operation = DOCUMENT["paths"]
+    let item = DOCUMENT["paths"]
         .as_object()
         .expect("paths is a map")
         .iter()
         .filter(|(template, _)| fits(template, path))
         // A topic may hold slashes, so that `/topics/{topic}` fits what others say more of.
         .max_by_key(|(template, _)| template.split('/').count())
-        .and_then(|(_, item)| item.get(method.as_str().to_lowercase()));
+        .map(|(_, item)| item);
+    let operation = |method: &Method| item?.get(method.as_str().to_lowercase());
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    let Some(operation) = operation else {
+    let Some(asked) = operation(method) else {
         // Every server answers these, and the file need not repeat it for each path there is not.
         return match (status, essence) {
             (404 | 405, "application/problem+json") => Ok(()),
@@ -41,14 +42,17 @@ fn documented(method: &Method, path: &str, status: u16, content_type: &str) -> R
             _ => Err("the route is not there".to_owned()),
         };
     };
-    let responses = &operation["responses"];
-    let response = responses
-        .get(status.to_string())
-        // What any route can answer stands there once; every other status must be named.
-        .or_else(|| responses.get("default").filter(|_| status == 500))
-        .map(resolve)
-        .ok_or("the status is not there")?;
-    match response.get("content").and_then(Value::as_object) {
+    let mut answer = response(asked, status).ok_or("the status is not there")?;
+    if method == Method::HEAD {
+        if answer.get("content").is_some() {
+            return Err("the answer to HEAD has content there".to_owned());
+        }
+        // It names the type of what GET would answer.
+        answer = operation(&Method::GET)
+            .and_then(|get| response(get, status))
+            .ok_or("GET does not answer so there")?;
+    }
+    match answer.get("content").and_then(Value::as_object) {
         None if essence.is_empty() => Ok(()),
         None => Err("the answer has no content there".to_owned()),
         Some(content)
@@ -62,8 +66,18 @@ fn documented(method: &Method, path: &str, status: u16, content_type: &str) -> R
     }
 }
 
+/// What an operation says of its answer with this status.
+fn response(operation: &'static Value, status: u16) -> Option<&'static Value> {
+    let responses = &operation["responses"];
+    responses
+        .get(status.to_string())
+        // What any route can answer stands there once; every other status must be named.
+        .or_else(|| responses.get("default").filter(|_| status == 500))
+        .map(resolve)
+}
+
 /// Follows a reference within the file.
-fn resolve(value: &Value) -> &Value {
+fn resolve(value: &'static Value) -> &'static Value {
     match value.get("$ref").and_then(Value::as_str) {
         None => value,
         Some(reference) => DOCUMENT
@@ -125,5 +139,9 @@ mod tests {
         assert!(ping(299, "application/json").is_err());
         assert!(documented(&Method::GET, "/pong", 200, "application/json").is_err());
         assert!(documented(&Method::DELETE, "/ping", 200, "application/json").is_err());
+        let head = |status, content_type| documented(&Method::HEAD, "/ping", status, content_type);
+        assert!(head(200, "application/json").is_ok());
+        assert!(head(200, "text/html").is_err());
+        assert!(head(299, "application/json").is_err());
     }
 }
