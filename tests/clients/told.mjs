@@ -2,9 +2,9 @@
 // the test all that it is told, and ends when the test has had enough. What a library leaves to its user, such as
 // coming back, each script does as the library's README shows it.
 
-import { ask } from '../ask.mjs';
+import { ask, finish } from '../ask.mjs';
 
-export const url = process.argv[2];
+export const [url, topic] = process.argv.slice(2);
 
 // The names that an edge gives what it tells over Server-Sent Events.
 export const KINDS = ['update', 'gap', 'offer', 'failed'];
@@ -14,7 +14,7 @@ export const PAUSE_MS = 500;
 
 // Ends the script where the test has had enough. Gives whether it goes on.
 async function goOn(asking) {
-  if (await asking) process.exit();
+  if (await asking) finish();
   return true;
 }
 

@@ -14,7 +14,7 @@ use std::{
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    process::{ChildStdin, Command},
+    process::{Child, ChildStdin, Command},
 };
 
 use crate::{edge_config::root, wait::within_time};
@@ -36,6 +36,8 @@ pub fn clients() -> PathBuf {
 pub struct Script {
     name: String,
     command: Command,
+    /// What it reads from its standard input, where it does not ask.
+    input: String,
 }
 
 impl Script {
@@ -66,13 +68,14 @@ impl Script {
             // There is nothing between a test and its edge but what it put there.
             .env("NO_PROXY", "127.0.0.1")
             .env("no_proxy", "127.0.0.1")
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         Self {
             name: program.to_owned(),
             command,
+            input: String::new(),
         }
     }
 
@@ -87,6 +90,20 @@ impl Script {
     #[must_use]
     pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
         self.command.arg(argument.into());
+        self
+    }
+
+    /// With these arguments more.
+    #[must_use]
+    pub fn args(mut self, arguments: &[&str]) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// That reads this from its standard input.
+    #[must_use]
+    pub fn input(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.input);
         self
     }
 
@@ -107,7 +124,7 @@ impl Script {
     /// Runs it to its end, which must be a good one, and answers what it asks.
     pub async fn run(self, mut answer: impl AsyncFnMut(&str, &[Value]) -> Value) {
         let name = self.name.clone();
-        self.lines(Stdio::piped(), async |line, input| {
+        self.lines(async |line, input| {
             let Some(question) = line.strip_prefix(ASK) else {
                 println!("{name}: {line}");
                 return;
@@ -117,34 +134,48 @@ impl Script {
             let (asked, values) = question.iter().next().expect("a question has a name");
             let values = values.as_array().expect("its values are a list");
             let reply = format!("{}\n", answer(asked, values).await);
-            let input = input.expect("it is piped");
             // A script that is gone has told why.
             let _ = input.write_all(reply.as_bytes()).await;
         })
         .await;
     }
 
-    /// Runs it to its end, which must be a good one, and gives what it wrote.
-    pub async fn output(self) -> String {
-        let mut output = String::new();
-        self.lines(Stdio::null(), async |line, _| {
-            output.push_str(line);
-            output.push('\n');
+    /// Runs it to its end, which must be a good one, and gives all that it asked. It is answered nothing.
+    pub async fn told(self) -> Vec<(String, Vec<Value>)> {
+        let mut told = Vec::new();
+        self.run(async |name, values| {
+            told.push((name.to_owned(), values.to_vec()));
+            Value::Null
         })
         .await;
-        output
+        told
     }
 
-    async fn lines(
-        mut self,
-        input: Stdio,
-        mut take: impl AsyncFnMut(&str, Option<&mut ChildStdin>),
-    ) {
+    /// Runs it to its end, which must be a good one, and gives what it wrote.
+    pub async fn output(mut self) -> String {
         let name = self.name;
-        let mut child = self.command.stdin(input).spawn().unwrap_or_else(|error| {
-            panic!("{name} does not start: {error}; scripts/test.sh installs what tests need")
-        });
-        let mut input = child.stdin.take();
+        let mut child = spawn(&name, &mut self.command);
+        let mut input = child.stdin.take().expect("it is piped");
+        // A program that does not read it to its end tells so by its own.
+        let _ = input.write_all(self.input.as_bytes()).await;
+        drop(input);
+        let ended = within_time(PATIENCE, &name, child.wait_with_output()).await;
+        let output = ended.expect("a child can be waited for");
+        let [told, errors] =
+            [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+        assert!(
+            output.status.success(),
+            "{name} ended with {}:\n{told}\n{errors}",
+            output.status
+        );
+        told.into_owned()
+    }
+
+    /// Runs it to its end, which must be a good one, and hands each line that it writes on.
+    async fn lines(mut self, mut take: impl AsyncFnMut(&str, &mut ChildStdin)) {
+        let name = self.name;
+        let mut child = spawn(&name, &mut self.command);
+        let mut input = child.stdin.take().expect("it is piped");
         let output = child.stdout.take().expect("it is piped");
         let mut errors = child.stderr.take().expect("it is piped");
         let told = async {
@@ -155,7 +186,7 @@ impl Script {
         let conversation = async {
             let mut lines = BufReader::new(output).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                take(&line, input.as_mut()).await;
+                take(&line, &mut input).await;
             }
         };
         let (told, (), status) = within_time(PATIENCE, &name, async {
@@ -165,4 +196,10 @@ impl Script {
         let status = status.expect("a child can be waited for");
         assert!(status.success(), "{name} ended with {status}:\n{told}");
     }
+}
+
+fn spawn(name: &str, command: &mut Command) -> Child {
+    command.spawn().unwrap_or_else(|error| {
+        panic!("{name} does not start: {error}; scripts/test.sh installs what tests need")
+    })
 }
