@@ -21,7 +21,7 @@ pub enum Told {
     /// What it can no longer have: up to this number, exclusively.
     Gap(u64),
     /// An offer.
-    Offer(Event),
+    Offer(Box<Event>),
 }
 
 /// What a follower has come to.
@@ -118,7 +118,7 @@ fn told(values: &[Value]) -> (Told, bool) {
             let gap: Value = serde_json::from_str(text).expect("a gap is JSON");
             (Told::Gap(gap["first"].as_u64().expect("a number")), false)
         }
-        Some("offer") => (Told::Offer(event()), false),
+        Some("offer") => (Told::Offer(Box::new(event())), false),
         _ => panic!("unexpected: {values:?}"),
     }
 }

@@ -13,9 +13,6 @@ use headstart_tests::{
 };
 use serde_json::json;
 
-/// The private topic that the document's tokens open.
-const SHOWN: &str = "private/desk-7/orders";
-
 /// Asks for a private topic with a token, by a request and over a WebSocket.
 async fn opens(client: &Client, topic: &str, token: &str) -> bool {
     let bearer = format!("Bearer {token}");
@@ -77,8 +74,9 @@ async fn shown(language: &str, program: Script) {
     let token = program.input(code).output().await;
     let edge = brief_edge().await;
     let client = edge.client();
-    assert!(opens(&client, SHOWN, token.trim()).await, "{token}");
-    let other = client.get(&topic_path("private/desk-8/orders"));
+    let topic = fresh_private_topic().replacen("private/", "private/desk-7/", 1);
+    assert!(opens(&client, &topic, token.trim()).await, "{token}");
+    let other = client.get(&topic_path(&fresh_private_topic()));
     let bearer = format!("Bearer {}", token.trim());
     let answer = other.header("authorization", &bearer).send().await;
     let _ = answer.expect_problem(403);
