@@ -4,10 +4,11 @@
 import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import { chromium } from 'playwright-core';
+
+export { ask } from '../ask.mjs';
 
 const ARGUMENTS = [
   '--no-sandbox',
@@ -20,20 +21,6 @@ const ARGUMENTS = [
 ];
 
 const SCREENSHOTS = fileURLToPath(new URL('../../target/screenshots', import.meta.url));
-
-const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-let asking = Promise.resolve();
-
-// Asks the test that runs this script, one question at a time.
-export function ask(name, ...values) {
-  asking = asking.then(async () => {
-    console.log('ask ' + JSON.stringify({ [name]: values }));
-    const { value, done } = await answers.next();
-    if (done) throw new Error('the test is gone');
-    return JSON.parse(value);
-  });
-  return asking;
-}
 
 // Runs `use(browser)`, and ends the browser and this process. Of what fails, it shows the pages too.
 export async function withBrowser(use) {

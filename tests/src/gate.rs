@@ -1,5 +1,5 @@
-//! A gate between an origin and its edge: a TCP proxy that lets the link through always, and
-//! deliveries only while it is open. It counts them, so that a test knows when one is tried.
+//! A gate before an edge: a TCP proxy that lets an origin's link through always, and everything else,
+//! deliveries or subscribers, only while it is open. It counts them, so that a test knows when one is tried.
 
 use std::net::SocketAddr;
 
@@ -21,7 +21,13 @@ pub enum Mode {
     Shut,
     /// The edge hears them, and its answers are lost.
     Deaf,
+    /// They are answered as a proxy answers whose server is away, and the edge does not hear of them.
+    BadGateway,
 }
+
+/// The answer to a request in [`Mode::BadGateway`].
+const BAD_GATEWAY: &[u8] =
+    b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// A running gate. Dropping it closes every connection.
 #[derive(Debug)]
@@ -109,8 +115,14 @@ async fn pass(
     let now = *mode.borrow_and_update();
     if !is_link {
         deliveries.send_modify(|count| *count += 1);
-        if now == Mode::Shut {
-            return;
+        match now {
+            Mode::Shut => return,
+            Mode::BadGateway => {
+                // The client may be gone already.
+                let _ = client.write_all(BAD_GATEWAY).await;
+                return;
+            }
+            Mode::Open | Mode::Deaf => {}
         }
     }
     let Ok(mut edge) = TcpStream::connect(target).await else {

@@ -12,9 +12,10 @@
 //! | How does a test speak to an edge? | [`client`], [`answer`], [`sse`], [`ws`], [`raw`] |
 //! | How does a test play an origin? | [`fake_origin`], [`events`], [`topics`] |
 //! | How does a test follow topics? | [`subscriber`], [`relays`], [`presence`] |
+//! | How does another's client follow something? | [`follower`] |
 //! | What must stay secret, and from whom? | [`private`], [`tokens`] |
 //! | How is a connection cut at the right moment? | [`gate`] |
-//! | What does a real browser do? | [`browser`] |
+//! | What do a real browser and other people's clients do? | [`browser`], [`script`] |
 //! | What is in KV? | [`kv`] |
 //! | Does every answer keep to `openapi.yaml`? | [`openapi`] |
 //! | How does a test wait? | [`wait`] |
@@ -30,6 +31,7 @@ pub mod edge;
 pub mod edge_config;
 pub mod events;
 pub mod fake_origin;
+pub mod follower;
 pub mod gate;
 pub mod keys;
 pub mod kv;
@@ -40,6 +42,7 @@ pub mod private;
 pub mod process;
 pub mod raw;
 pub mod relays;
+pub mod script;
 pub mod shared;
 pub mod sse;
 pub mod subscriber;

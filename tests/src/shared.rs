@@ -36,6 +36,9 @@ pub const FORGETFUL_BYTES: usize = 100_000;
 /// machine to ask for one before that.
 pub const FORGETFUL_SECONDS: u64 = 15;
 
+/// How many updates a topic remembers at the brief edge.
+pub const BRIEF_COUNT: u64 = 10;
+
 /// How many subscribers of a topic are at its root at the relaying edge, before newcomers are sent to
 /// relays.
 pub const RELAY_THRESHOLD: usize = 2;
@@ -49,6 +52,7 @@ pub const RELAYED_HISTORY: u64 = 600;
 static EDGE: OnceCell<Edge> = OnceCell::const_new();
 static OPEN_EDGE: OnceCell<Edge> = OnceCell::const_new();
 static FORGETFUL_EDGE: OnceCell<Edge> = OnceCell::const_new();
+static BRIEF_EDGE: OnceCell<Edge> = OnceCell::const_new();
 static RELAYING_EDGE: OnceCell<Edge> = OnceCell::const_new();
 static SHOP: OnceCell<(Edge, Origin)> = OnceCell::const_new();
 
@@ -88,6 +92,14 @@ pub async fn forgetful_edge() -> Shared {
             .var("HISTORY_BYTES", FORGETFUL_BYTES)
             .var("HISTORY_SECONDS", FORGETFUL_SECONDS)
             .var("PRESENCE", "off")
+    })
+    .await
+}
+
+/// An edge whose topics remember few updates, for as long as `wrangler.toml` says.
+pub async fn brief_edge() -> Shared {
+    Shared::of(&BRIEF_EDGE, || {
+        EdgeConfig::default().var("HISTORY_COUNT", BRIEF_COUNT)
     })
     .await
 }
