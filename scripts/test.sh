@@ -6,14 +6,26 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT"
 
-# The pages are tested in Chromium.
-if ! [ -x "${HEADSTART_CHROMIUM:-/usr/bin/chromium}" ]; then
+# The pages are tested in Chromium; other people's clients, and what the documents show, run in Python and
+# PHP. The documents' lines run curl, in a network of their own.
+packages=()
+[ -x "${HEADSTART_CHROMIUM:-/usr/bin/chromium}" ] || packages+=(chromium)
+python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+command -v php >/dev/null || packages+=(php-cli)
+command -v curl >/dev/null || packages+=(curl)
+command -v git >/dev/null || packages+=(git)
+if [ "$(uname -s)" = Linux ]; then
+  command -v ip >/dev/null || packages+=(iproute2)
+  command -v unshare >/dev/null || packages+=(util-linux)
+fi
+if [ "${#packages[@]}" -gt 0 ]; then
   if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-    echo "test: installing chromium" >&2
+    echo "test: installing ${packages[*]}" >&2
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${packages[@]}" >/dev/null
   else
-    echo "test: the tests of the pages need Chromium: apt-get install chromium, or name one in HEADSTART_CHROMIUM" >&2
+    echo "test: some tests need what is missing here: apt-get install ${packages[*]}" \
+      "(or your system's names for them; HEADSTART_CHROMIUM names another Chromium)" >&2
   fi
 fi
 
