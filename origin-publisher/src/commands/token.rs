@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Args;
 use headstart_protocol::{
     limits::MAX_TOKEN_BYTES,
-    token::{self, Claims, Pattern},
+    token::{self, Claims, NumericDate, Pattern},
 };
 use serde_json::json;
 
@@ -74,7 +74,8 @@ impl TokenArgs {
         }
         Ok(Claims {
             sub: self.subject.clone(),
-            exp: (now_ms / 1000).saturating_add(self.ttl.as_secs()),
+            aud: None,
+            exp: NumericDate::from_seconds((now_ms / 1000).saturating_add(self.ttl.as_secs())),
             topics: self.topics.clone(),
             publish: self.publish.clone(),
         })
