@@ -7,6 +7,7 @@
 //! | `LOGIN_KEYS` (secret) | | verify `POST /login` where `LOGIN_AUTH` is `signed` |
 //! | `LOGIN_AUTH` | `signed` | who may log in: `signed`, or `open` to all |
 //! | `TOKEN_KEYS` (secret) | none | verify the tokens of subscribers; without it nobody may into `private/` topics |
+//! | `TOKEN_AUDIENCE` | none | whom the `aud` of every token must name; without it a token may have none |
 //! | `ORIGIN_URL` | none | the origin's listener, for `POST /offers`, which asks it while the client waits |
 //! | `CORS_ORIGINS` | none | pages that may call the edge, comma separated; `*` for all |
 //! | `LOGIN_DESKS` | 1 | over how many desks logins are spread; 1 to 256 |
@@ -101,6 +102,8 @@ pub struct Config {
 pub struct TopicSettings {
     /// Verify the tokens of subscribers; without them private topics are closed to all.
     pub token_keys: Option<KeyRing>,
+    /// Whom tokens must name.
+    pub token_audience: Option<String>,
     /// What a topic remembers.
     pub history: HistoryLimits,
     /// How many subscribers a topic's root has before others are sent to relays. The platform takes
@@ -190,6 +193,12 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             .ok()
     }
 
+    /// A setting that may be absent, which an empty one is.
+    fn given(&self, name: &str) -> Option<String> {
+        let text = (self.var)(name)?.trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    }
+
     fn login_auth(&mut self) -> Option<LoginAuth> {
         match (self.var)("LOGIN_AUTH").as_deref() {
             None | Some("" | "signed") => self.keys("LOGIN_KEYS").map(LoginAuth::Signed),
@@ -203,15 +212,15 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn topics(&mut self) -> TopicSettings {
-        let given = |text: &String| !text.trim().is_empty();
-        let token_keys = (self.var)("TOKEN_KEYS")
-            .filter(given)
+        let token_keys = self
+            .given("TOKEN_KEYS")
             .and_then(|_| self.keys("TOKEN_KEYS"));
         let count = self.number("HISTORY_COUNT", 1000, 1..=100_000);
         let bytes = self.number("HISTORY_BYTES", 1024 * 1024, 65_536..=16_777_216);
         let seconds = self.number("HISTORY_SECONDS", 3600, 1..=604_800);
         TopicSettings {
             token_keys,
+            token_audience: self.given("TOKEN_AUDIENCE"),
             history: HistoryLimits {
                 count: count as usize,
                 bytes: bytes as usize,
@@ -345,6 +354,14 @@ mod tests {
         assert_eq!(config.desks, 1);
         assert_eq!(config.ticket_times.ttl_ms, 3_600_000);
         assert!(config.warnings().is_empty());
+        let audience = |text| {
+            parse(&[("TOKEN_AUDIENCE", text)])
+                .unwrap()
+                .topics
+                .token_audience
+        };
+        assert_eq!(audience(" "), None);
+        assert_eq!(audience("edge").as_deref(), Some("edge"));
     }
 
     #[test]

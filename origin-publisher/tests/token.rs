@@ -49,14 +49,14 @@ fn a_token_opens_what_it_was_made_for_until_it_ends() {
     let token = String::from_utf8(output.stdout).unwrap();
     let token = token.strip_suffix('\n').unwrap();
     let (keys, now) = (key.into(), now_ms());
-    let claims = verify(token, &keys, now).unwrap();
+    let claims = verify(token, &keys, None, now).unwrap();
     let may_read = |name| claims.may_read(&TopicName::parse(name).unwrap());
     assert!(may_read("private/a") && may_read("scores/nba") && !may_read("private/b"));
     assert!(claims.may_publish(&TopicName::parse("private/b").unwrap()));
     assert_eq!(claims.sub.as_deref(), Some("40228"));
-    assert!(verify(token, &keys, now + 14 * 60_000).is_ok());
+    assert!(verify(token, &keys, None, now + 14 * 60_000).is_ok());
     assert_eq!(
-        verify(token, &keys, now + 15 * 60_000),
+        verify(token, &keys, None, now + 15 * 60_000),
         Err(TokenError::Expired)
     );
 }
@@ -69,7 +69,7 @@ fn the_key_may_be_in_a_file_and_is_missed_by_its_name() {
     let file = file.display().to_string();
     let output = run(&["--topics", "a"], &[("HEADSTART_TOKEN_KEY_FILE", &file)]);
     let token = String::from_utf8(output.stdout).unwrap();
-    assert!(verify(token.trim(), &key(4).into(), now_ms()).is_ok());
+    assert!(verify(token.trim(), &key(4).into(), None, now_ms()).is_ok());
     let without = run(&["--topics", "a"], &[]);
     assert!(!without.status.success() && without.stdout.is_empty());
     let error = String::from_utf8(without.stderr).unwrap();

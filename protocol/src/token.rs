@@ -7,7 +7,7 @@ use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
     errors::ErrorKind,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
     hs256,
@@ -21,13 +21,20 @@ use crate::{
 pub enum TokenError {
     /// Malformed, too long, of another algorithm, tampered with, or signed with a key that is not
     /// ours. These are one case on purpose: a caller learns nothing from the difference.
-    #[error("this is not a token of ours")]
+    #[error(
+        "this is not a token of ours: it must be a JWT, HS256 under a key of TOKEN_KEYS, whose bytes are what follows whsec_, base64-decoded"
+    )]
     Unknown,
     /// Signed by us, but not with the claims that a token here has.
     #[error(
-        "the claims must be exp (seconds), topics and publish (names, or prefixes ending in *), and no aud"
+        "the claims must be exp (a number of seconds), topics and publish (lists of names, or of prefixes ending in *)"
     )]
     Claims,
+    /// A real token, for somebody else.
+    #[error(
+        "the claim aud must name the edge's TOKEN_AUDIENCE, and must not be there where that is not set"
+    )]
+    Audience,
     /// A real token, before the time that its `nbf` names.
     #[error("this token is not valid yet")]
     Early,
@@ -85,14 +92,69 @@ impl From<Pattern> for String {
     }
 }
 
+/// A time as a token names it: seconds since the Unix epoch, which may have a fraction
+/// ([RFC 7519, "NumericDate"](https://www.rfc-editor.org/rfc/rfc7519#section-2)). Kept to the millisecond; what
+/// lies before 1970 is taken for its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(from = "f64")]
+pub struct NumericDate {
+    ms: u64,
+}
+
+impl NumericDate {
+    /// That many seconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_seconds(seconds: u64) -> Self {
+        Self {
+            ms: seconds.saturating_mul(1000),
+        }
+    }
+
+    /// In milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_ms(self) -> u64 {
+        self.ms
+    }
+}
+
+impl From<f64> for NumericDate {
+    fn from(seconds: f64) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "what is out of range becomes the first or the last moment that there is"
+        )]
+        let ms = (seconds * 1000.0).round() as u64;
+        Self { ms }
+    }
+}
+
+/// An integer where it is one, which is what every reader of tokens takes.
+impl Serialize for NumericDate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.ms.is_multiple_of(1000) {
+            return serializer.serialize_u64(self.ms / 1000);
+        }
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "exact for 285,000 years, and nobody waits for the end of later ones"
+        )]
+        let ms = self.ms as f64;
+        serializer.serialize_f64(ms / 1000.0)
+    }
+}
+
 /// What a token says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// Whom the token was made for. Nothing is decided by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sub: Option<String>,
-    /// When it ends, in seconds since the Unix epoch.
-    pub exp: u64,
+    /// Which edge it is for. Written by [`mint`] and judged by [`verify`], which does not keep it.
+    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub aud: Option<String>,
+    /// When it ends.
+    pub exp: NumericDate,
     /// The topics that its holder may read.
     #[serde(default)]
     pub topics: Vec<Pattern>,
@@ -117,28 +179,52 @@ impl Claims {
     /// When the token ends, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn expires_at_ms(&self) -> u64 {
-        self.exp.saturating_mul(1000)
+        self.exp.as_ms()
     }
 }
 
-/// The claims as they are signed, with the one that only [`verify`] looks at.
+/// Whom a token is for ([RFC 7519](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)).
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Audience {
+    fn names(&self, audience: &str) -> bool {
+        match self {
+            Self::One(name) => name == audience,
+            Self::Several(names) => names.iter().any(|name| name == audience),
+        }
+    }
+}
+
+/// The claims as they are signed, with those that only [`verify`] looks at.
 #[derive(Deserialize)]
 struct Signed {
     #[serde(flatten)]
     claims: Claims,
     #[serde(default)]
-    nbf: Option<u64>,
+    aud: Option<Audience>,
+    #[serde(default)]
+    nbf: Option<NumericDate>,
 }
 
 impl Signed {
-    fn at(self, now_ms: u64) -> Result<Claims, TokenError> {
+    fn at(self, now_ms: u64, audience: Option<&str>) -> Result<Claims, TokenError> {
+        let is_for_us = match (&self.aud, audience) {
+            (None, None) => true,
+            (Some(aud), Some(audience)) => aud.names(audience),
+            _ => false,
+        };
+        if !is_for_us {
+            return Err(TokenError::Audience);
+        }
         if now_ms >= self.claims.expires_at_ms() {
             return Err(TokenError::Expired);
         }
-        if self
-            .nbf
-            .is_some_and(|nbf| now_ms < nbf.saturating_mul(1000))
-        {
+        if self.nbf.is_some_and(|nbf| now_ms < nbf.as_ms()) {
             return Err(TokenError::Early);
         }
         Ok(self.claims)
@@ -159,11 +245,17 @@ pub fn mint(claims: &Claims, key: &Key) -> String {
 }
 
 /// Verifies a token at `now_ms` and gives its claims. Other claims than ours are passed over, but for
-/// those that RFC 7519 lets nobody pass over: `nbf`, and an `aud` that does not name us.
+/// those that RFC 7519 lets nobody pass over: `nbf`, and an `aud` that does not name our `audience`. Where
+/// we have one, a token must name it.
 ///
 /// # Errors
 /// [`TokenError`]. Signatures are compared in constant time.
-pub fn verify(token: &str, keys: &KeyRing, now_ms: u64) -> Result<Claims, TokenError> {
+pub fn verify(
+    token: &str,
+    keys: &KeyRing,
+    audience: Option<&str>,
+    now_ms: u64,
+) -> Result<Claims, TokenError> {
     hs256::install();
     if token.len() > MAX_TOKEN_BYTES {
         return Err(TokenError::Unknown);
@@ -175,16 +267,19 @@ pub fn verify(token: &str, keys: &KeyRing, now_ms: u64) -> Result<Claims, TokenE
         return Err(TokenError::Unknown);
     }
     let mut validation = Validation::new(Algorithm::HS256);
-    // The library would ask the system's clock; `Signed::at` asks the caller's.
+    // The library would ask the system's clock, and let through a token that names nobody; `Signed::at`
+    // judges what a token says.
+    validation.required_spec_claims.clear();
     validation.validate_exp = false;
     validation.validate_nbf = false;
+    validation.validate_aud = false;
     for key in keys.iter() {
         let key = DecodingKey::from_secret(key.as_bytes());
         match decode::<Signed>(token, &key, &validation) {
-            Ok(token) => return token.claims.at(now_ms),
+            Ok(token) => return token.claims.at(now_ms, audience),
             Err(error) => match error.kind() {
                 ErrorKind::InvalidSignature => {}
-                ErrorKind::Json(_) | ErrorKind::InvalidAudience => return Err(TokenError::Claims),
+                ErrorKind::Json(_) => return Err(TokenError::Claims),
                 _ => return Err(TokenError::Unknown),
             },
         }
@@ -217,7 +312,8 @@ mod tests {
     fn claims() -> Claims {
         Claims {
             sub: Some("40228".to_owned()),
-            exp: EXP,
+            aud: None,
+            exp: NumericDate::from_seconds(EXP),
             topics: vec![pattern("private/a"), pattern("private/teams/*")],
             publish: vec![pattern("private/a")],
         }
@@ -240,7 +336,7 @@ mod tests {
     }
 
     fn check(token: &str) -> Result<Claims, TokenError> {
-        verify(token, &key(1).into(), NOW_MS)
+        verify(token, &key(1).into(), None, NOW_MS)
     }
 
     #[test]
@@ -253,11 +349,11 @@ mod tests {
         let token = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.\
                      eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.\
                      dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-        let claims = verify(token, &keys, 1_300_819_379_999).unwrap();
-        assert_eq!(claims.exp, 1_300_819_380);
+        let claims = verify(token, &keys, None, 1_300_819_379_999).unwrap();
+        assert_eq!(claims.exp, NumericDate::from_seconds(1_300_819_380));
         assert!(!claims.may_read(&topic("a")), "it names no topic");
         assert_eq!(
-            verify(token, &keys, 1_300_819_380_000),
+            verify(token, &keys, None, 1_300_819_380_000),
             Err(TokenError::Expired)
         );
     }
@@ -281,12 +377,12 @@ mod tests {
         assert_eq!(check(&token), Err(TokenError::Unknown));
         let both = format!("{},{}", key(1).expose(), key(2).expose());
         let both = KeyRing::parse(&both).unwrap();
-        assert_eq!(verify(&token, &both, NOW_MS), Ok(claims()));
+        assert_eq!(verify(&token, &both, None, NOW_MS), Ok(claims()));
     }
 
     #[test]
     fn a_token_ends_exactly_at_its_exp_and_begins_at_its_nbf() {
-        let at = |token: &str, now_ms| verify(token, &key(1).into(), now_ms).map(|_| ());
+        let at = |token: &str, now_ms| verify(token, &key(1).into(), None, now_ms).map(|_| ());
         let ends = mint(&claims(), &key(1));
         assert_eq!(claims().expires_at_ms(), EXP * 1000);
         assert_eq!(at(&ends, EXP * 1000 - 1), Ok(()));
@@ -294,6 +390,57 @@ mod tests {
         let begins = token(HS256, r#"{"exp":1700000060,"nbf":1700000030}"#, hs256);
         assert_eq!(at(&begins, 1_700_000_029_999), Err(TokenError::Early));
         assert_eq!(at(&begins, 1_700_000_030_000), Ok(()));
+    }
+
+    #[test]
+    fn a_time_is_any_number_of_seconds() {
+        let json = r#"{"iat":1699999999.25,"nbf":1699999999.5,"exp":1700000060.75,"topics":["a"]}"#;
+        let token = token(HS256, json, hs256);
+        let at = |now_ms| verify(&token, &key(1).into(), None, now_ms).map(|_| ());
+        assert_eq!(at(1_699_999_999_499), Err(TokenError::Early));
+        assert_eq!(at(1_699_999_999_500), Ok(()));
+        assert_eq!(at(1_700_000_060_749), Ok(()));
+        assert_eq!(at(1_700_000_060_750), Err(TokenError::Expired));
+        for (exp, ms) in [
+            ("0", 0),
+            ("-0.5", 0),
+            ("17e8", 1_700_000_000_000),
+            ("1e300", u64::MAX),
+            ("18446744073709551616", u64::MAX),
+        ] {
+            let date: NumericDate = serde_json::from_str(exp).unwrap();
+            assert_eq!(date.as_ms(), ms, "{exp}");
+            let written = serde_json::to_string(&date).unwrap();
+            assert_eq!(serde_json::from_str(&written).ok(), Some(date), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_token_with_an_audience_is_for_that_edge_alone() {
+        let of = |aud: &str| {
+            let json = format!(r#"{{"exp":1700000060,"topics":["a"]{aud}}}"#);
+            token(HS256, &json, hs256)
+        };
+        let at = |audience, aud| verify(&of(aud), &key(1).into(), audience, NOW_MS).map(|_| ());
+        let ours = Some("https://edge.example");
+        for named in [
+            r#","aud":"https://edge.example""#,
+            r#","aud":["x","https://edge.example"]"#,
+        ] {
+            assert_eq!(at(ours, named), Ok(()), "{named}");
+            assert_eq!(at(None, named), Err(TokenError::Audience), "{named}");
+        }
+        for other in ["", r#","aud":"x""#, r#","aud":["x"]"#, r#","aud":[]"#] {
+            assert_eq!(at(ours, other), Err(TokenError::Audience), "{other}");
+        }
+        assert_eq!(at(None, ""), Ok(()));
+        let minted = Claims {
+            aud: ours.map(str::to_owned),
+            ..claims()
+        };
+        let minted = mint(&minted, &key(1));
+        assert_eq!(verify(&minted, &key(1).into(), ours, NOW_MS), Ok(claims()));
+        assert_eq!(check(&minted), Err(TokenError::Audience));
     }
 
     #[test]
@@ -326,13 +473,13 @@ mod tests {
             "{}",
             r#"{"topics":["a"]}"#,
             r#"{"exp":"1700000060"}"#,
-            r#"{"exp":-1}"#,
             r#"{"exp":1700000060,"exp":1800000000}"#,
             r#"{"exp":1700000060,"topics":"a"}"#,
             r#"{"exp":1700000060,"topics":["a/*/b"]}"#,
             r#"{"exp":1700000060,"publish":[""]}"#,
             r#"{"exp":1700000060,"nbf":"soon"}"#,
-            r#"{"exp":1700000060,"aud":"another-service"}"#,
+            r#"{"exp":null}"#,
+            r#"{"exp":1700000060,"aud":7}"#,
         ] {
             assert_eq!(
                 check(&token(HS256, json, hs256)),

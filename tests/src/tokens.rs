@@ -2,7 +2,7 @@
 
 use headstart_protocol::{
     keys::Key,
-    token::{Claims, Pattern, mint},
+    token::{Claims, NumericDate, Pattern, mint},
 };
 
 use crate::keys::{now_ms, token_key};
@@ -24,7 +24,8 @@ impl Token {
         Self {
             claims: Claims {
                 sub: Some("test".to_owned()),
-                exp: now_ms() / 1000 + LONG,
+                aud: None,
+                exp: NumericDate::from_seconds(now_ms() / 1000 + LONG),
                 topics: topics.iter().map(|text| pattern(text)).collect(),
                 publish: Vec::new(),
             },
@@ -42,7 +43,15 @@ impl Token {
     /// That expires that many seconds from now, or did so where the number is negative.
     #[must_use]
     pub fn expiring_in(mut self, seconds: i64) -> Self {
-        self.claims.exp = (now_ms() / 1000).saturating_add_signed(seconds);
+        let exp = (now_ms() / 1000).saturating_add_signed(seconds);
+        self.claims.exp = NumericDate::from_seconds(exp);
+        self
+    }
+
+    /// For the edge that this names.
+    #[must_use]
+    pub fn naming(mut self, audience: &str) -> Self {
+        self.claims.aud = Some(audience.to_owned());
         self
     }
 

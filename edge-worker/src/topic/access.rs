@@ -106,7 +106,8 @@ fn judge(
 fn verify(token: &str, config: &Config, now_ms: u64) -> Result<Claims, Error> {
     let keys = config.topics.token_keys.as_ref();
     let keys = keys.ok_or(Error::TokensUnsupported)?;
-    Ok(token::verify(token, keys, now_ms)?)
+    let audience = config.topics.token_audience.as_deref();
+    Ok(token::verify(token, keys, audience, now_ms)?)
 }
 
 fn covers(claims: &Claims, topics: &[TopicName]) -> Result<(), Error> {

@@ -435,6 +435,34 @@ async fn the_end_of_a_token_ends_its_streams_and_websockets() {
 }
 
 #[tokio::test]
+async fn a_token_with_an_audience_opens_the_edge_that_it_names_and_no_other() {
+    const AUDIENCE: &str = "https://edge.example";
+    let named = Edge::start(EdgeConfig::default().var("TOKEN_AUDIENCE", AUDIENCE)).await;
+    let unnamed = edge().await;
+    let topic = fresh_private_topic();
+    let token = Token::reading(&[&topic]);
+    for (edge, token, opens) in [
+        (&named, token.clone().naming(AUDIENCE), true),
+        (&named, token.clone().naming("another"), false),
+        (&named, token.clone(), false),
+        (&unnamed, token.clone(), true),
+        (&unnamed, token.naming(AUDIENCE), false),
+    ] {
+        let path = format!("{}?since=0", topic_path(&topic));
+        let client = edge.client();
+        let call = client.get(&path);
+        let answer = call.header("authorization", &token.bearer()).send().await;
+        if opens {
+            let _ = answer.expect_status(200);
+        } else {
+            let problem = answer.expect_problem(401);
+            assert_eq!(problem.kind, "urn:headstart:token-refused");
+            assert!(problem.detail.contains("TOKEN_AUDIENCE"), "{problem:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_long_poll_does_not_outlive_its_token() {
     let edge = edge().await;
     let client = edge.client();
