@@ -22,10 +22,10 @@ demo: build ## see a login become an offer: start all parts, log in, print the t
 dev: build ## keep an edge and an origin running, until Ctrl-C
 	@scripts/dev.sh
 
-login: ## log in at the edge of `make dev`: make login CUSTOMER=40228
+login: ## log in at the edge of `make dev`: make login CUSTOMER=40228 (more: source scripts/activate.sh)
 	@scripts/login.sh $(CUSTOMER)
 
-test: setup ## run every test, end to end included
+test: setup ## run every test: the rules, end to end, each line of the documents
 	@scripts/test.sh
 
 bench: setup ## measure beside JavaScript and nchan, a quarter of an hour: make bench ARGS=--quick

@@ -6,11 +6,18 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT"
 
-# The pages are tested in Chromium; other people's clients, and what the documents show, run in Python and PHP.
+# The pages are tested in Chromium; other people's clients, and what the documents show, run in Python and
+# PHP. The documents' lines run curl, in a network of their own.
 packages=()
 [ -x "${HEADSTART_CHROMIUM:-/usr/bin/chromium}" ] || packages+=(chromium)
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 command -v php >/dev/null || packages+=(php-cli)
+command -v curl >/dev/null || packages+=(curl)
+command -v git >/dev/null || packages+=(git)
+if [ "$(uname -s)" = Linux ]; then
+  command -v ip >/dev/null || packages+=(iproute2)
+  command -v unshare >/dev/null || packages+=(util-linux)
+fi
 if [ "${#packages[@]}" -gt 0 ]; then
   if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
     echo "test: installing ${packages[*]}" >&2

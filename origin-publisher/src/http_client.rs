@@ -44,3 +44,13 @@ pub fn describe(error: reqwest::Error) -> String {
     }
     text
 }
+
+/// The innermost cause of an error of the client, such as `Connection refused (os error 111)`.
+#[must_use]
+pub fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

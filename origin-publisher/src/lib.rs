@@ -17,6 +17,8 @@
 //! | What survives a `kill -9`? | [`outbox`] |
 //! | How does an edge get the offer? | [`deliver`] |
 //! | What can be configured? | [`config`] |
+//! | What is counted and measured? | [`metrics`] |
+//! | Would `serve` start, and would the edges know it? | [`preflight`], [`probe`] |
 //! | How does it start and end? | [`serve`], [`shutdown`] |
 //! | How is an update published by hand? | [`publish`] |
 //! | How are topics followed? | [`subscribe`] |
@@ -31,8 +33,11 @@ pub mod http_client;
 pub mod intake;
 pub mod load;
 pub mod login;
+pub mod metrics;
 pub mod outbox;
 pub mod pipeline;
+pub mod preflight;
+pub mod probe;
 pub mod publish;
 pub mod serve;
 pub mod shutdown;

@@ -23,6 +23,7 @@ use crate::{
         GenerateError,
         pool::{Generated, Pool, PoolStatus},
     },
+    metrics::Metrics,
     outbox::{Committed, Outbox, OutboxError, TicketSettlement},
 };
 
@@ -64,12 +65,13 @@ struct Inner {
     keys: KeyRing,
     times: TicketTimes,
     timeout: Duration,
+    metrics: Metrics,
     turns: Turns,
 }
 
 impl Pipeline {
     /// A pipeline of `pool` and `outbox`. `source` is this origin's name in events, `keys` and `times`
-    /// are the rules of tickets, `timeout` is the longest time for one generation.
+    /// are the rules of tickets, `timeout` is the longest time for one generation; `metrics` counts.
     #[must_use]
     pub fn new(
         pool: Pool,
@@ -78,6 +80,7 @@ impl Pipeline {
         keys: KeyRing,
         times: TicketTimes,
         timeout: Duration,
+        metrics: Metrics,
     ) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -87,6 +90,7 @@ impl Pipeline {
                 keys,
                 times,
                 timeout,
+                metrics,
                 turns: Turns::default(),
             }),
         }
@@ -99,14 +103,14 @@ impl Pipeline {
     /// # Errors
     /// [`NotSettled`]; the ticket is then as it was.
     pub async fn settle(&self, job: Job) -> Result<(), NotSettled> {
-        let Inner { pool, outbox, .. } = &*self.inner;
+        let Inner { outbox, .. } = &*self.inner;
         let uuid = job.ticket.uuid();
         let _turn = self.inner.turns.take(uuid).await;
         if outbox.has_settled(&job.ticket).await? {
             tracing::debug!(ticket = %uuid, "has settled before");
             return Ok(());
         }
-        let result = pool.submit(job.login, job.timeout).await;
+        let result = self.submit(job.login, job.timeout).await;
         let stamps = job
             .login_at_ms
             .map(|at| Stamps::default().with(Point::Login, at))
@@ -157,10 +161,21 @@ impl Pipeline {
     /// # Errors
     /// Whatever the pool answers.
     pub async fn generate(&self, login: LoginData) -> Result<Generated, GenerateError> {
-        let generated = self.inner.pool.submit(login, self.inner.timeout).await?;
+        let generated = self.submit(login, self.inner.timeout).await?;
         if generated.content.bytes.len() > MAX_OFFER_BYTES {
             return Err(too_large());
         }
+        Ok(generated)
+    }
+
+    async fn submit(
+        &self,
+        login: LoginData,
+        timeout: Duration,
+    ) -> Result<Generated, GenerateError> {
+        let generated = self.inner.pool.submit(login, timeout).await?;
+        let took_ms = generated.generated_at.saturating_sub(generated.started_at);
+        self.inner.metrics.generated(Duration::from_millis(took_ms));
         Ok(generated)
     }
 
@@ -169,12 +184,26 @@ impl Pipeline {
         ticket: &Ticket,
         settlement: Settlement,
     ) -> Result<Committed, OutboxError> {
+        let outcome = match settlement.outcome {
+            Outcome::Ready { .. } => "ready",
+            Outcome::Failed { .. } => "failed",
+        };
         let entry = TicketSettlement {
             expires_at_ms: ticket.expires_at_ms(self.inner.times),
             ticket: ticket.clone(),
             settlement,
         };
-        self.inner.outbox.commit(entry).await
+        let committed = self.inner.outbox.commit(entry).await?;
+        if committed == Committed::New {
+            self.inner.metrics.settled(outcome);
+        }
+        Ok(committed)
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
     }
 
     /// The outbox it commits to.

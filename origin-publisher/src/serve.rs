@@ -23,6 +23,7 @@ use crate::{
         listener::{self, Listener},
         unfinished,
     },
+    metrics::Metrics,
     outbox::{Outbox, OutboxError},
     pipeline::Pipeline,
     shutdown::Shutdown,
@@ -51,7 +52,7 @@ pub enum ServeError {
     #[error(transparent)]
     Outbox(#[from] OutboxError),
     /// The HTTP client cannot be built.
-    #[error("the HTTP client: {0}")]
+    #[error("the HTTP client cannot be built")]
     Client(#[from] reqwest::Error),
     /// The address cannot be listened on.
     #[error("listening on {addr}: {reason}")]
@@ -93,9 +94,17 @@ pub async fn serve(
         secrets.ticket.value.clone(),
         config.tickets.times(),
         config.generate.timeout(),
+        Metrics::default(),
     );
 
-    let delivery = Delivery::start(config, secrets, &client, &outbox, &shutdown);
+    let delivery = Delivery::start(
+        config,
+        secrets,
+        &client,
+        &outbox,
+        pipeline.metrics(),
+        &shutdown,
+    );
     let intake = TaskTracker::new();
     for (edge, edge_secrets) in config.edges.iter().zip(&secrets.edges) {
         intake.spawn(link::keep(Links {

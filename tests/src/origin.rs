@@ -272,6 +272,15 @@ impl Origin {
         command.output().expect("the binary can be run")
     }
 
+    /// As [`Origin::run`], with its standard output going to `out`.
+    #[must_use]
+    pub fn run_printing_to(&self, arguments: &[&str], out: impl Into<Stdio>) -> Output {
+        let mut command = self.command();
+        command.args(arguments).stdout(out).stderr(Stdio::piped());
+        let child = command.spawn().expect("the binary can be run");
+        child.wait_with_output().expect("a child can be waited for")
+    }
+
     /// As [`Origin::run`], with this on its standard input.
     #[must_use]
     pub fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Output {

@@ -6,11 +6,10 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use headstart_protocol::{limits::MAX_UPDATE_BYTES, topic::TopicName};
 use indicatif::{ProgressBar, ProgressStyle};
-use url::Url;
 
 use origin_publisher::{
     config::{layers::process_environment, secrets},
@@ -21,8 +20,11 @@ use origin_publisher::{
     },
 };
 
-use super::subscribe::{Way, token};
-use crate::cli::ConfigFile;
+use super::{
+    output::Output,
+    subscribe::{Way, token},
+};
+use crate::cli::{ConfigFile, EdgeArg};
 
 /// Largest data of an update: the rest of the event has room beside it.
 const MAX_BYTES: u64 = MAX_UPDATE_BYTES as u64 - 1024;
@@ -30,14 +32,9 @@ const MAX_BYTES: u64 = MAX_UPDATE_BYTES as u64 - 1024;
 /// Arguments of `load`.
 #[derive(Debug, Args)]
 pub struct LoadArgs {
-    /// The edge
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "HEADSTART_EDGE_URL",
-        default_value = "http://127.0.0.1:8787"
-    )]
-    edge: Url,
+    /// The edge.
+    #[command(flatten)]
+    edge: EdgeArg,
     /// The topic; nobody else should publish on it meanwhile
     #[arg(long, value_name = "TOPIC", default_value = "load", value_parser = TopicName::parse)]
     topic: TopicName,
@@ -80,18 +77,17 @@ pub struct LoadArgs {
 ///
 /// # Errors
 /// When an argument cannot be used, or the edge lost, doubled or disordered an update.
-pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
+pub async fn run(args: LoadArgs, output: &Output) -> anyhow::Result<()> {
     let environment = process_environment();
-    let config = args.config.load(&environment, Vec::new())?.config;
-    let key = secrets::origin_keys(&config, &environment)
-        .map_err(anyhow::Error::msg)?
-        .context(
-            "HEADSTART_ORIGIN_KEY: missing; set it, or name a file with HEADSTART_ORIGIN_KEY_FILE",
-        )?;
+    let config = args.config.load(&environment)?.config;
+    let key = secrets::needed(
+        secrets::origin_keys(&config, &environment),
+        "secrets.origin_key",
+    )?;
     let plan = args.plan()?;
     let token = token(std::slice::from_ref(&args.topic))?;
     let target = Headstart::new(
-        args.edge,
+        args.edge.url,
         args.topic,
         args.transport.into(),
         key.value.current().clone(),
@@ -102,9 +98,9 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
     progress.bar.finish_and_clear();
     let report = report?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        output.pretty_json(&report)?;
     } else {
-        println!("{report}");
+        output.line(&report)?;
     }
     if !report.is_faultless() {
         bail!(

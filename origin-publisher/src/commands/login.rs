@@ -23,46 +23,49 @@ use origin_publisher::login::{
     way::Way,
 };
 
-/// Fires a login at an edge, shows the user's story as it happens, and compares the ways to receive
-/// the offer.
+use super::output::Output;
+use crate::cli::{EdgeArg, http_url};
+
+/// Arguments of `login`.
 #[derive(Debug, Args)]
 pub struct LoginArgs {
-    /// Who logs in.
+    /// Who logs in
     user: String,
     /// What else the generator should know, as NAME=VALUE; a value that is JSON is taken as such. May be
-    /// given several times.
+    /// given several times
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = attribute)]
     attributes: Vec<(String, Value)>,
     /// The edge.
+    #[command(flatten)]
+    edge: EdgeArg,
+    /// The origin's own listener, to measure waiting on the origin itself
     #[arg(
         long,
         value_name = "URL",
-        env = "HEADSTART_EDGE_URL",
-        default_value = "http://127.0.0.1:8787"
+        env = "HEADSTART_ORIGIN_URL",
+        value_parser = http_url,
+        required_if_eq("ways", "origin")
     )]
-    edge: Url,
-    /// The origin's own listener, to measure waiting on the origin itself.
-    #[arg(long, value_name = "URL", env = "HEADSTART_ORIGIN_URL")]
     origin: Option<Url>,
-    /// The ways to measure; all unless given.
+    /// The ways to measure; all unless given
     #[arg(long = "way", value_name = "WAY", value_delimiter = ',')]
     ways: Vec<Way>,
-    /// How often each way is run.
+    /// How often each way is run
     #[arg(long, value_name = "N", default_value = "1")]
     repeat: NonZeroU32,
-    /// How often polling asks, in milliseconds.
+    /// How often polling asks, in milliseconds
     #[arg(long, value_name = "MS", default_value = "500", value_parser = clap::value_parser!(u64).range(1..))]
     poll_every: u64,
-    /// How long the visitor looks around before asking for the positioned offer, in seconds.
+    /// How long the visitor looks around before asking for the positioned offer, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
     think: Duration,
-    /// After how many seconds a way is given up.
+    /// After how many seconds a way is given up
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     give_up: Duration,
-    /// Prints the outcome as JSON and nothing else.
+    /// Print the outcome as JSON and nothing else
     #[arg(long)]
     json: bool,
-    /// Prints the table without the story, as it is when each way is run more than once.
+    /// Print the table without the story, as it is when each way is run more than once
     #[arg(long, conflicts_with = "json")]
     quiet: bool,
 }
@@ -74,13 +77,13 @@ pub const LOGIN_KEY_VARIABLE: &str = "HEADSTART_LOGIN_KEY";
 ///
 /// # Errors
 /// When an argument cannot be used, or some way did not bring its offer.
-pub async fn run(args: LoginArgs) -> anyhow::Result<()> {
+pub async fn run(args: LoginArgs, output: &Output) -> anyhow::Result<()> {
     let json = args.json;
     // Told many times over, the story is noise.
     let quiet = args.quiet || args.repeat.get() > 1;
     let plan = args.into_plan()?;
     let progress = Progress::new(&plan);
-    let teller = Teller::new(io::stdout());
+    let teller = Teller::new(output.clone());
     let listener: &dyn Listener = if json || quiet {
         if io::stderr().is_terminal() {
             &progress
@@ -90,19 +93,19 @@ pub async fn run(args: LoginArgs) -> anyhow::Result<()> {
     } else {
         &teller
     };
-    let attempts = plan.run(listener).await?;
+    let attempts = tokio::select! {
+        attempts = plan.run(listener) => attempts?,
+        failure = output.failed() => return Err(failure.into()),
+    };
     progress.bar.finish_and_clear();
     if json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&Report::new(&plan, &attempts))?
-        );
+        output.pretty_json(&Report::new(&plan, &attempts))?;
     } else {
         if !quiet && let Some(offer) = one_offer(&plan, &attempts) {
-            println!("\nWhat {} sees:\n{offer}", plan.login.user);
+            output.line(format_args!("\nWhat {} sees:\n{offer}", plan.login.user))?;
         }
         if attempts.len() > 1 {
-            println!("\n{}", table::render(&plan, &attempts));
+            output.line(format_args!("\n{}", table::render(&plan, &attempts)))?;
         }
     }
     let failed = attempts.iter().filter(|one| one.result.is_err()).count();
@@ -139,7 +142,7 @@ impl LoginArgs {
         };
         Ok(Plan {
             login,
-            edge: self.edge,
+            edge: self.edge.url,
             origin: self.origin,
             login_key,
             ways: if self.ways.is_empty() {
@@ -161,7 +164,7 @@ fn attribute(text: &str) -> Result<(String, Value), String> {
     Ok((name.to_owned(), value))
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "must be a number of seconds")?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }

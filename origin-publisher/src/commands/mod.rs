@@ -1,10 +1,12 @@
 //! What each command of the binary does, in terms of the library.
 
 pub mod config;
+pub mod help;
 pub mod keys;
 pub mod load;
 pub mod logging;
 pub mod login;
+pub mod output;
 pub mod publish;
 pub mod serve;
 mod signals;

@@ -1,9 +1,6 @@
 //! `origin-publisher subscribe TOPIC...`: prints what happens on topics.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, Write},
-};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -20,7 +17,8 @@ use origin_publisher::{
     subscribe::{Happening, Start, Subscribe, Subscription, told},
 };
 
-use super::signals::stop_signal;
+use super::{output::Output, signals::stop_signal};
+use crate::cli::EdgeArg;
 
 /// Arguments of `subscribe`.
 #[derive(Debug, Args)]
@@ -33,14 +31,9 @@ pub struct SubscribeArgs {
         value_parser = TopicName::parse
     )]
     topics: Vec<TopicName>,
-    /// The edge
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "HEADSTART_EDGE_URL",
-        default_value = "http://127.0.0.1:8787"
-    )]
-    edge: Url,
+    /// The edge.
+    #[command(flatten)]
+    edge: EdgeArg,
     /// How to follow
     #[arg(long, value_enum, default_value_t = Way::Ws)]
     transport: Way,
@@ -105,14 +98,14 @@ pub fn token(topics: &[TopicName]) -> anyhow::Result<Option<Token>> {
 ///
 /// # Errors
 /// When an argument cannot be used, or the edge refuses.
-pub async fn run(args: SubscribeArgs) -> anyhow::Result<()> {
+pub async fn run(args: SubscribeArgs, output: &Output) -> anyhow::Result<()> {
     let start = match (&args.since, args.latest) {
         (Some(since), _) => Start::After(Cursors::parse(since, &args.topics).context("--since")?),
         (None, true) => Start::Latest,
         (None, false) => Start::Head,
     };
     let mut subscription = Subscription::new(Subscribe {
-        edge: args.edge,
+        edge: args.edge.url.clone(),
         token: token(&args.topics)?,
         topics: args.topics,
         transport: args.transport.into(),
@@ -129,25 +122,21 @@ pub async fn run(args: SubscribeArgs) -> anyhow::Result<()> {
         if let Happening::Update(_) = happening {
             left = left.map(|left| left - 1);
         }
-        if print(&happening, args.json).is_err() {
-            // Whoever read it, such as `head`, has enough.
-            break;
+        let line = if args.json {
+            for_programs(&happening)?
+        } else {
+            for_people(&happening, &args.edge.url)
+        };
+        if let Err(error) = output.line(line) {
+            subscription.close().await;
+            return Err(error.into());
         }
     }
     subscription.close().await;
     Ok(())
 }
 
-fn print(happening: &Happening, json: bool) -> io::Result<()> {
-    let line = if json {
-        for_programs(happening)?
-    } else {
-        for_people(happening)
-    };
-    writeln!(io::stdout(), "{line}")
-}
-
-fn for_people(happening: &Happening) -> String {
+fn for_people(happening: &Happening, edge: &Url) -> String {
     match happening {
         Happening::Connected(welcome) => {
             let heads: Vec<String> = welcome
@@ -158,13 +147,18 @@ fn for_people(happening: &Happening) -> String {
             format!("connected; the latest: {}", heads.join(", "))
         }
         Happening::Update(update) => told::lines(update),
+        // The edge tells of a gap also where it knows less than the subscriber.
+        Happening::Gap(gap) if gap.first <= gap.after => format!(
+            "{} is ahead of the topic {}, whose numbering may have begun anew: going on with {}",
+            gap.after, gap.topic, gap.first
+        ),
         Happening::Gap(gap) => format!(
             "gap on {}: what came after {} and before {} is kept no longer",
             gap.topic, gap.after, gap.first
         ),
         Happening::Lost { reason, retry_in } => {
             format!(
-                "lost: {reason}; connecting again in {} ms",
+                "lost {edge}: {reason}; connecting again in {} ms",
                 whole_ms(*retry_in)
             )
         }
@@ -211,28 +205,38 @@ mod tests {
     #[test]
     fn what_happens_is_one_line_and_shows_no_secret() {
         let topic = TopicName::parse("scores/nba").unwrap();
+        let edge = Url::parse("https://edge.example").unwrap();
         let happenings = [
             Happening::Connected(Welcome {
                 subscriber: "secret".to_owned().into(),
                 topics: BTreeMap::from([(topic.clone(), 57)]),
             }),
             Happening::Gap(Gap {
-                topic,
+                topic: topic.clone(),
                 after: 42,
                 first: 50,
+            }),
+            Happening::Gap(Gap {
+                topic,
+                after: 99_999,
+                first: 1,
             }),
             Happening::Lost {
                 reason: "the edge ended the connection".to_owned(),
                 retry_in: Duration::from_millis(250),
             },
         ];
-        let told: Vec<String> = happenings.iter().map(for_people).collect();
+        let told: Vec<String> = happenings
+            .iter()
+            .map(|happening| for_people(happening, &edge))
+            .collect();
         assert_eq!(
             told,
             [
                 "connected; the latest: scores/nba 57",
                 "gap on scores/nba: what came after 42 and before 50 is kept no longer",
-                "lost: the edge ended the connection; connecting again in 250 ms",
+                "99999 is ahead of the topic scores/nba, whose numbering may have begun anew: going on with 1",
+                "lost https://edge.example/: the edge ended the connection; connecting again in 250 ms",
             ]
         );
         let told: Vec<String> = happenings
@@ -244,6 +248,7 @@ mod tests {
             [
                 r#"{"connected":{"topics":{"scores/nba":57}}}"#,
                 r#"{"gap":{"topic":"scores/nba","after":42,"first":50}}"#,
+                r#"{"gap":{"topic":"scores/nba","after":99999,"first":1}}"#,
                 r#"{"lost":{"reason":"the edge ended the connection","retry_in_ms":250}}"#,
             ]
         );

@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use headstart_protocol::{
     limits::MAX_TOKEN_BYTES,
     token::{self, Claims, NumericDate, Pattern},
 };
+use serde_json::json;
 
 use origin_publisher::{
     clock::now_ms,
     config::{layers::process_environment, secrets},
 };
 
+use super::output::Output;
 use crate::cli::ConfigFile;
 
 /// Arguments of `token`.
@@ -21,17 +23,20 @@ use crate::cli::ConfigFile;
 #[group(id = "what", required = true, multiple = true, args = ["topics", "publish"])]
 pub struct TokenArgs {
     /// Topics that may be followed: names, or beginnings of names with a * after them
-    #[arg(long, value_name = "PATTERN", value_delimiter = ',', value_parser = Pattern::parse)]
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',', value_parser = pattern)]
     topics: Vec<Pattern>,
     /// Topics that may be published on
-    #[arg(long, value_name = "PATTERN", value_delimiter = ',', value_parser = Pattern::parse)]
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',', value_parser = pattern)]
     publish: Vec<Pattern>,
     /// Whom it is for; nothing is decided by it
     #[arg(long, value_name = "NAME")]
     subject: Option<String>,
     /// How long it lasts, such as `15m`, `1h` or `7days`
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time)]
     ttl: Duration,
+    /// Print JSON, which also says when it ends
+    #[arg(long)]
+    json: bool,
     /// Where the key's file is named.
     #[command(flatten)]
     config: ConfigFile,
@@ -41,23 +46,25 @@ pub struct TokenArgs {
 ///
 /// # Errors
 /// When there is no key, or the token would be too long to be accepted.
-pub fn run(args: &TokenArgs) -> anyhow::Result<()> {
+pub fn run(args: &TokenArgs, output: &Output) -> anyhow::Result<()> {
     let environment = process_environment();
-    let config = args.config.load(&environment, Vec::new())?.config;
-    let keys = secrets::token_keys(&config, &environment)
-        .map_err(anyhow::Error::msg)?
-        .context(
-            "HEADSTART_TOKEN_KEY: missing; set it, or name a file with HEADSTART_TOKEN_KEY_FILE",
-        )?;
-    let token = token::mint(&args.claims(now_ms())?, keys.value.current());
+    let config = args.config.load(&environment)?.config;
+    let keys = secrets::needed(
+        secrets::token_keys(&config, &environment),
+        "secrets.token_key",
+    )?;
+    let claims = args.claims(now_ms())?;
+    let token = token::mint(&claims, keys.value.current());
     if token.len() > MAX_TOKEN_BYTES {
         bail!(
             "the token would have {} bytes and be accepted nowhere ({MAX_TOKEN_BYTES} are): give beginnings of names instead of many names",
             token.len()
         );
     }
-    println!("{token}");
-    Ok(())
+    if args.json {
+        return output.json(&json!({ "token": token, "expires_at": claims.exp }));
+    }
+    Ok(output.line(token)?)
 }
 
 impl TokenArgs {
@@ -73,4 +80,15 @@ impl TokenArgs {
             publish: self.publish.clone(),
         })
     }
+}
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    Pattern::parse(text).map_err(|error| match text.find('*') {
+        Some(at) if at + 1 < text.len() => "a * may only end it, as in private/desk-7/*".to_owned(),
+        _ => error.to_string(),
+    })
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "must be like 15m, 1h or 7days".to_owned())
 }

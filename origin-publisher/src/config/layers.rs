@@ -68,21 +68,32 @@ pub struct Loaded {
     pub unknown_variables: Vec<String>,
 }
 
-/// Reads and lays the layers over each other.
+/// Reads and lays the layers over each other. What is wrong is left out and told. There is no
+/// configuration where the file cannot be read, or what is wrong cannot be left out.
 pub(super) fn load(
     file: Option<&Path>,
     environment: &Environment,
     overrides: &[Override],
-) -> Result<Loaded, ConfigError> {
-    let mut table = Table::new();
+) -> (Option<Loaded>, Vec<ConfigError>) {
+    let (mut problems, mut table) = (Vec::new(), Table::new());
     let mut sources = BTreeMap::new();
     if let Some(path) = file {
-        table = read_file(path)?;
+        table = match read_file(path) {
+            Ok(table) => table,
+            Err(error) => return (None, vec![error]),
+        };
         let source = Source::File(path.to_owned());
-        for key in leaves(&table) {
-            check_known(&key, &source)?;
-            sources.insert(key, source.clone());
+        // From the last on, so that what is left out moves nothing that is still looked at.
+        for key in leaves(&table).into_iter().rev() {
+            match check_known(&key, &source) {
+                Ok(()) => drop(sources.insert(key, source.clone())),
+                Err(error) => {
+                    leave_out(&mut table, &key);
+                    problems.push(error);
+                }
+            }
         }
+        problems.reverse();
     }
     let mut unknown_variables = Vec::new();
     let mut variables = Vec::new();
@@ -97,41 +108,94 @@ pub(super) fn load(
     variables.sort_by_key(|(number, ..)| *number);
     for (_, path, kind, name, text) in variables {
         let source = Source::Variable(name.clone());
-        set(
-            &mut table,
-            &path,
-            parse(&path, kind, text, &source)?,
-            &source,
-        )?;
-        sources.insert(path, source);
+        let parsed = parse(&path, kind, text, &source);
+        match parsed.and_then(|value| set(&mut table, &path, value, &source)) {
+            Ok(()) => drop(sources.insert(path, source)),
+            Err(error) => problems.push(error),
+        }
     }
     for Override { path, value, flag } in overrides {
         let source = Source::Flag(flag.clone());
-        check_known(path, &source)?;
         let kind = kind_of(path).unwrap_or(Kind::Text);
-        set(
-            &mut table,
-            path,
-            parse(path, kind, value, &source)?,
-            &source,
-        )?;
-        sources.insert(path.clone(), source);
-    }
-    let table = Toml::Table(table);
-    let config = serde_path_to_error::deserialize(table.clone()).map_err(|error| {
-        let key = dotted(error.path());
-        let reason = error.into_inner().to_string();
-        ConfigError::Value {
-            source_name: source_of(&sources, &key),
-            reason: without_value(&reason, at(&table, &key)),
-            key,
+        let parsed = check_known(path, &source).and_then(|()| parse(path, kind, value, &source));
+        match parsed.and_then(|value| set(&mut table, path, value, &source)) {
+            Ok(()) => drop(sources.insert(path.clone(), source)),
+            Err(error) => problems.push(error),
         }
-    })?;
-    Ok(Loaded {
+    }
+    let Some(config) = read_config(table, &sources, &mut problems) else {
+        return (None, problems);
+    };
+    let loaded = Loaded {
         config,
         sources,
         unknown_variables,
-    })
+    };
+    (Some(loaded), problems)
+}
+
+/// Makes the configuration of the values. The parser stops at the first that is wrong, so that one is
+/// left out and it begins again.
+fn read_config(
+    mut table: Table,
+    sources: &BTreeMap<String, Source>,
+    problems: &mut Vec<ConfigError>,
+) -> Option<Config> {
+    loop {
+        let values = Toml::Table(table.clone());
+        let error = match serde_path_to_error::deserialize(values.clone()) {
+            Ok(config) => return Some(config),
+            Err(error) => error,
+        };
+        let key = dotted(error.path());
+        let reason = error.into_inner().to_string();
+        let value = at(&values, &key);
+        let is_url = ["edges.*.url", "edges.*.kv.api"]
+            .iter()
+            .any(|pattern| values::is_of(&key, pattern));
+        problems.push(ConfigError::Value {
+            source_name: source_of(sources, &key),
+            reason: if is_url {
+                "must be like https://edge.example".to_owned()
+            } else {
+                without_secret(&reason, value)
+            },
+            key: key.clone(),
+        });
+        if !leave_out(&mut table, &key) {
+            return None;
+        }
+    }
+}
+
+/// Takes a value out. An edge is left where it is, so that the others keep their numbers, with a URL that
+/// stands for none. False where there is nothing to take out.
+fn leave_out(table: &mut Table, path: &str) -> bool {
+    let Some((parent, name)) = path.rsplit_once('.') else {
+        return table.remove(path).is_some();
+    };
+    let (edge, name) = if name.bytes().all(|byte| byte.is_ascii_digit()) {
+        (path, "url")
+    } else {
+        (parent, name)
+    };
+    let mut words = edge.split('.');
+    let first = words.next().and_then(|word| table.get_mut(word));
+    let parent = words.try_fold(first, |value, word| {
+        Some(match value? {
+            Toml::Array(items) => items.get_mut(word.parse::<usize>().ok()?),
+            value => value.get_mut(word),
+        })
+    });
+    let Some(parent) = parent.flatten().and_then(Toml::as_table_mut) else {
+        return false;
+    };
+    if name == "url" {
+        // Of a host that is nobody else's: an edge without a name is named by it.
+        let none = Toml::String(format!("http://{edge}.invalid"));
+        return parent.insert(name.to_owned(), none.clone()) != Some(none);
+    }
+    parent.remove(name).is_some()
 }
 
 fn read_file(path: &Path) -> Result<Table, ConfigError> {
@@ -349,15 +413,18 @@ fn at<'a>(table: &'a Toml, path: &str) -> Option<&'a Toml> {
     })
 }
 
-/// Takes a value out of what a parser said of it, which likes to repeat it. The rest of the message
-/// repeats the path.
-fn without_value(message: &str, value: Option<&Toml>) -> String {
+/// Takes a value that may be a secret out of what a parser said of it, which likes to repeat it.
+fn without_secret(message: &str, value: Option<&Toml>) -> String {
     let first = message.lines().next().unwrap_or_default();
-    let message = match value.and_then(Toml::as_str) {
-        Some(text) if !text.is_empty() => first.replace(text, "(not shown)"),
+    match value.and_then(Toml::as_str) {
+        Some(text) if may_be_secret(text) => without_quoted(&first.replace(text, "(not shown)")),
         _ => first.to_owned(),
-    };
-    without_quoted(&message)
+    }
+}
+
+/// A key, or as long as tokens are.
+fn may_be_secret(text: &str) -> bool {
+    text.contains("whsec_") || text.len() >= 20
 }
 
 /// Takes everything in double quotes out of a message.

@@ -30,8 +30,7 @@ use url::Url;
 pub use layers::{Environment, Loaded, Override};
 pub use secrets::Secrets;
 
-/// Why a configuration is not accepted. Never repeats a value: it might be a secret in the wrong
-/// place.
+/// Why a configuration is not accepted. Never repeats what may be a secret in the wrong place.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -86,12 +85,30 @@ pub enum ConfigError {
         /// The setting that names a file instead.
         file_key: String,
     },
-    /// The values are each possible but do not make sense together.
-    #[error("the configuration does not make sense:\n  - {}", .0.join("\n  - "))]
-    Senseless(Vec<String>),
+    /// A value is possible, but makes no sense, alone or beside the others.
+    #[error("{0}")]
+    Senseless(String),
     /// A secret is missing or malformed.
     #[error("{0}")]
     Secret(String),
+    /// Several of these.
+    #[error("{}", lines(.0))]
+    Several(Vec<ConfigError>),
+}
+
+fn lines(errors: &[ConfigError]) -> String {
+    let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    texts.join("\n")
+}
+
+impl ConfigError {
+    /// The value that is wrong, where it is one.
+    fn key(&self) -> Option<&str> {
+        match self {
+            Self::Value { key, .. } => Some(key),
+            _ => None,
+        }
+    }
 }
 
 /// All that can be configured. Every value has a default that works, except where the edges are.
@@ -388,17 +405,48 @@ pub const DEFAULT_FILE: &str = "headstart.toml";
 /// `overrides`, and checks that it makes sense.
 ///
 /// # Errors
-/// The first [`ConfigError`] of a layer, or everything that makes no sense together.
+/// [`ConfigError`], with everything that is wrong.
 pub fn load(
     file: Option<&Path>,
     environment: &Environment,
     overrides: &[Override],
 ) -> Result<Loaded, ConfigError> {
+    let (loaded, mut problems) = examine(file, environment, overrides);
+    match loaded {
+        Some(loaded) if problems.is_empty() => Ok(loaded),
+        _ if problems.len() == 1 => Err(problems.remove(0)),
+        _ => Err(ConfigError::Several(problems)),
+    }
+}
+
+/// As [`load`], but gives what is wrong beside what is right: values that are wrong have their defaults.
+/// There is no configuration where the file cannot be read at all.
+#[must_use]
+pub fn examine(
+    file: Option<&Path>,
+    environment: &Environment,
+    overrides: &[Override],
+) -> (Option<Loaded>, Vec<ConfigError>) {
     let default = Path::new(DEFAULT_FILE);
     let file = file.or_else(|| default.exists().then_some(default));
-    let loaded = layers::load(file, environment, overrides)?;
-    validate::validate(&loaded.config).map_err(ConfigError::Senseless)?;
-    Ok(loaded)
+    let (loaded, mut problems) = layers::load(file, environment, overrides);
+    if let Some(loaded) = &loaded {
+        let mut senseless = validate::problems(&loaded.config);
+        // What is wrong already need not make sense.
+        senseless.retain(|sentence| {
+            let path = sentence.split(' ').next();
+            problems.iter().all(|problem| problem.key() != path)
+        });
+        problems.extend(senseless.into_iter().map(ConfigError::Senseless));
+    }
+    (loaded, problems)
+}
+
+/// The URL of an edge, an origin or an API; `None` for a text that is none: it begins with
+/// `http(s)://host`, and has no user, query or fragment.
+#[must_use]
+pub fn http_url(text: &str) -> Option<Url> {
+    text.parse().ok().filter(validate::is_http)
 }
 
 #[cfg(test)]

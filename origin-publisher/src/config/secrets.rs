@@ -229,6 +229,26 @@ pub fn origin_keys(
     )
 }
 
+/// A secret that a command cannot do without.
+///
+/// # Errors
+/// [`ConfigError::Secret`], where it is missing or malformed.
+pub fn needed<T>(
+    found: Result<Option<Found<T>>, String>,
+    path: &str,
+) -> Result<Found<T>, ConfigError> {
+    found
+        .and_then(|found| found.ok_or_else(|| missing(path)))
+        .map_err(ConfigError::Secret)
+}
+
+fn missing(path: &str) -> String {
+    let name = variable(path);
+    format!(
+        "{name}: missing; set it, or name a file with {name}_FILE (beside `make dev`: source scripts/activate.sh)"
+    )
+}
+
 fn required<T>(
     found: Result<Option<T>, String>,
     path: &str,
@@ -236,11 +256,7 @@ fn required<T>(
 ) -> Option<T> {
     match found {
         Ok(Some(found)) => return Some(found),
-        Ok(None) => note(format!(
-            "{}: missing; set it, or name a file with {}_FILE",
-            variable(path),
-            variable(path)
-        )),
+        Ok(None) => note(missing(path)),
         Err(problem) => note(problem),
     }
     None

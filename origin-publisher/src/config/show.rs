@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::{Loaded, Secrets, layers::Source, secrets::Found, values::variable};
+use super::{Config, Loaded, Secrets, layers::Source, secrets::Found, values::variable};
 
 /// Column at which the sources begin, where a line is not longer.
 const SOURCE_COLUMN: usize = 48;
@@ -14,27 +14,36 @@ pub fn effective(loaded: &Loaded, secrets: &Secrets) -> String {
     let toml = toml::to_string(&loaded.config).unwrap_or_default();
     let mut shown = annotate(&toml, &loaded.sources);
     shown.push_str("\n# secrets, none of which is shown\n");
-    secret_line(&mut shown, "secrets.ticket_key", Some(&secrets.ticket));
-    secret_line(&mut shown, "secrets.login_key", secrets.login.as_ref());
-    secret_line(&mut shown, "secrets.token_key", secrets.token.as_ref());
-    for (index, (edge, secrets)) in loaded.config.edges.iter().zip(&secrets.edges).enumerate() {
-        let path = format!("edges.{index}.key");
-        secret_line(&mut shown, &path, Some(&secrets.key));
-        if edge.kv.is_some() {
-            let path = format!("edges.{index}.kv.api_token");
-            secret_line(&mut shown, &path, secrets.api_token.as_ref());
-        }
+    for (variable, from) in secret_sources(&loaded.config, secrets) {
+        let state = from.map_or_else(
+            || "not set, and not needed".to_owned(),
+            |from| format!("*** from {from}"),
+        );
+        // Writing to a string cannot fail.
+        let _ = writeln!(shown, "# {variable:<36} {state}");
     }
     shown
 }
 
-fn secret_line<T>(shown: &mut String, path: &str, found: Option<&Found<T>>) {
-    let state = found.map_or_else(
-        || "not set, and not needed".to_owned(),
-        |found| format!("*** from {}", found.from),
-    );
-    // Writing to a string cannot fail.
-    let _ = writeln!(shown, "# {:<36} {state}", variable(path));
+/// Where each secret comes from, by its variable; `None` for one that is not set and not needed.
+#[must_use]
+pub fn secret_sources<'a>(config: &Config, secrets: &'a Secrets) -> Vec<(String, Option<&'a str>)> {
+    fn from<T>(found: Option<&Found<T>>) -> Option<&str> {
+        found.map(|found| found.from.as_str())
+    }
+    let mut sources = vec![
+        (variable("secrets.ticket_key"), from(Some(&secrets.ticket))),
+        (variable("secrets.login_key"), from(secrets.login.as_ref())),
+        (variable("secrets.token_key"), from(secrets.token.as_ref())),
+    ];
+    for (index, (edge, secrets)) in config.edges.iter().zip(&secrets.edges).enumerate() {
+        let of_edge = |name: &str| variable(&format!("edges.{index}.{name}"));
+        sources.push((of_edge("key"), from(Some(&secrets.key))));
+        if edge.kv.is_some() {
+            sources.push((of_edge("kv.api_token"), from(secrets.api_token.as_ref())));
+        }
+    }
+    sources
 }
 
 /// Appends to each line of a value where it came from.

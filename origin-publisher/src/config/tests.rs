@@ -17,8 +17,8 @@ name = "local"
 url = "http://127.0.0.1:8787"
 
 [edges.kv]
-namespace_id = "content"
-account_id = "abc"
+namespace_id = "0f2ac74b498b48028cb68387c421e279"
+account_id = "023e105f4ecef8ad9ca31a8372d0c353"
 "#;
 
 fn environment(pairs: &[(&str, &str)]) -> Environment {
@@ -97,6 +97,9 @@ fn every_value_has_a_variable_and_a_path_that_are_understood() {
             (values::Kind::Integer, _) => "60",
             (_, "listen.addr") => "127.0.0.1:1",
             (_, "listen.auth") => "open",
+            (_, "edges.0.kv.account_id" | "edges.0.kv.namespace_id") => {
+                "699d98642c564d2e855e9661899b7252"
+            }
             (_, "edges.0.url" | "edges.0.kv.api") => "https://example.com",
             _ => "text",
         };
@@ -248,6 +251,46 @@ fn everything_that_makes_no_sense_is_told_at_once() {
         assert!(error.contains(part), "{part} is not in: {error}");
     }
     assert!(!error.contains("secret"), "{error}");
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once_and_once() {
+    let text = r#"
+        [origin]
+        name = "two words"
+        [generate]
+        effort = "x"
+        queue = "many"
+        efort = 1
+        [[edges]]
+        url = "notaurl"
+        kind = 1
+        [[edges]]
+        name = "no url"
+        [edges.kv]
+        namespace_id = "content"
+        account_id = "0123..."
+    "#;
+    let env = [("HEADSTART_GENERATE_WORKERS", "some")];
+    let error = refusal(text, &env, &[flag("listen.adr", "x")]);
+    let lines: Vec<&str> = error.lines().collect();
+    for part in [
+        "generate.efort",
+        "edges.0.kind",
+        "generate.workers",
+        "listen.adr",
+        r#"invalid type: string "x", expected"#,
+        "generate.queue",
+        "edges.0.url",
+        "must be like https://edge.example",
+        "edges.1 (",
+        "origin.name",
+        "edges.1.kv.account_id",
+        "edges.1.kv.namespace_id",
+    ] {
+        assert_eq!(error.matches(part).count(), 1, "{part}: {error}");
+    }
+    assert_eq!(lines.len(), 11, "{error}");
 }
 
 #[test]

@@ -26,7 +26,8 @@ const MAX_TTL_SECONDS: u64 = 366 * 24 * 3600;
 /// Longest grace, in seconds.
 const MAX_GRACE_SECONDS: u64 = 3600;
 
-pub(super) fn validate(config: &Config) -> Result<(), Vec<String>> {
+/// Everything that makes no sense; each sentence begins with the path of a value.
+pub(super) fn problems(config: &Config) -> Vec<String> {
     let mut problems = Vec::new();
     let mut check = |fine: bool, problem: String| {
         if !fine {
@@ -89,19 +90,29 @@ pub(super) fn validate(config: &Config) -> Result<(), Vec<String>> {
                 is_http(&kv.api),
                 format!("edges.{index}.kv.api must be http(s)://host[:port]/path"),
             );
+            let is_providers = kv.api == KvConfig::default_api();
             for (key, id) in [
                 ("account_id", kv.account_id.as_ref()),
                 ("namespace_id", Some(&kv.namespace_id)),
             ] {
+                let (is_id, like): (fn(&str) -> bool, _) = if is_providers {
+                    (
+                        is_provider_id,
+                        "be the 32 hexadecimal digits that the provider shows".to_owned(),
+                    )
+                } else {
+                    (
+                        is_name,
+                        format!("be 1 to {MAX_NAME_BYTES} of A-Z a-z 0-9 . _ -"),
+                    )
+                };
                 check(
-                    id.is_none_or(|id| is_name(id)),
-                    format!(
-                        "edges.{index}.kv.{key} must be 1 to {MAX_NAME_BYTES} of A-Z a-z 0-9 . _ -"
-                    ),
+                    id.is_none_or(|id| is_id(id)),
+                    format!("edges.{index}.kv.{key} must {like}"),
                 );
             }
             check(
-                kv.account_id.is_some() || kv.api != KvConfig::default_api(),
+                kv.account_id.is_some() || !is_providers,
                 format!("edges.{index}.kv.account_id is missing; the provider's API needs it"),
             );
             check(
@@ -112,12 +123,8 @@ pub(super) fn validate(config: &Config) -> Result<(), Vec<String>> {
             );
         }
     }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        problems.dedup();
-        Err(problems)
-    }
+    problems.dedup();
+    problems
 }
 
 fn is_name(text: &str) -> bool {
@@ -128,7 +135,12 @@ fn is_name(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
-fn is_http(url: &Url) -> bool {
+/// Ids of accounts and namespaces.
+fn is_provider_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+pub(super) fn is_http(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https")
         && url.has_host()
         && url.username().is_empty()

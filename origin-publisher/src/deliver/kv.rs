@@ -27,6 +27,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     clock::{now_ms, whole_ms},
+    metrics::Metrics,
     outbox::{DeliveryId, Outbox, Pending, Way},
     shutdown::Shutdown,
 };
@@ -65,6 +66,8 @@ pub(super) struct KvLane {
     pub(super) outbox: Outbox,
     /// What became of them.
     pub(super) counters: Arc<Counters>,
+    /// Counts the calls.
+    pub(super) metrics: Metrics,
     /// Ends it.
     pub(super) shutdown: Shutdown,
 }
@@ -118,6 +121,13 @@ impl KvLane {
                 () = self.shutdown.over() => return,
             };
             size.learn(batch.len(), start.elapsed());
+            let outcome = match &result {
+                Ok(_) => "ok",
+                Err(KvError::Batch(_)) => "refused",
+                Err(KvError::TooMany { .. }) => "throttled",
+                Err(KvError::Failure { .. }) => "failed",
+            };
+            self.metrics.kv_called(&self.name, outcome);
             match result {
                 Ok(again) => {
                     queue.give_back(again, Instant::now() + KEY_WAIT);

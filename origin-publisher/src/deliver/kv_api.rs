@@ -1,4 +1,5 @@
-//! The provider's REST API for KV, as far as it is needed: the bulk write.
+//! The provider's REST API for KV, as far as it is needed: the bulk write, and a look whether it can be
+//! used.
 //! [Write multiple key-value pairs](https://developers.cloudflare.com/api/resources/kv/subresources/namespaces/subresources/keys/methods/bulk_update/).
 
 use std::{
@@ -12,7 +13,10 @@ use http::{
     HeaderValue, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 use super::retry_after::retry_after;
 use crate::{
@@ -94,17 +98,17 @@ pub enum KvError {
 #[derive(Debug, Clone)]
 pub struct KvApi {
     client: reqwest::Client,
-    bulk_url: String,
+    namespace_url: String,
     authorization: HeaderValue,
 }
 
 /// The provider's envelope around every answer.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Envelope {
+struct Envelope<T> {
     success: bool,
     errors: Vec<Message>,
-    result: Option<BulkResult>,
+    result: Option<T>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -131,8 +135,8 @@ impl KvApi {
             .map(|id| format!("/accounts/{id}"));
         Self {
             client,
-            bulk_url: format!(
-                "{api}{}/storage/kv/namespaces/{}/bulk",
+            namespace_url: format!(
+                "{api}{}/storage/kv/namespaces/{}",
                 account.unwrap_or_default(),
                 config.namespace_id,
             ),
@@ -148,7 +152,7 @@ impl KvApi {
         let body = serde_json::to_vec(pairs).map_err(|error| KvError::Batch(error.to_string()))?;
         let answer = self
             .client
-            .put(&self.bulk_url)
+            .put(format!("{}/bulk", self.namespace_url))
             .timeout(TIMEOUT)
             .header(AUTHORIZATION, self.authorization.clone())
             .header(CONTENT_TYPE, "application/json")
@@ -156,36 +160,67 @@ impl KvApi {
             .send()
             .await
             .map_err(failure)?;
-        let status = answer.status();
-        let retry_after = retry_after(answer.headers(), SystemTime::now());
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(KvError::TooMany { retry_after });
-        }
-        let body = answer.bytes().await.map_err(failure)?;
-        let envelope: Envelope = serde_json::from_slice(&body).unwrap_or_default();
-        if status.is_success() && envelope.success {
-            return Ok(envelope.result.unwrap_or_default().unsuccessful_keys);
-        }
-        let no_namespace = envelope
-            .errors
-            .iter()
-            .any(|error| NO_NAMESPACE.contains(&error.code));
-        let reason = describe(status, &envelope.errors);
-        let is_batch = matches!(
-            status,
-            StatusCode::OK
-                | StatusCode::BAD_REQUEST
-                | StatusCode::PAYLOAD_TOO_LARGE
-                | StatusCode::UNPROCESSABLE_ENTITY
-        );
-        if is_batch && !no_namespace {
-            return Err(KvError::Batch(reason));
-        }
-        Err(KvError::Failure {
-            reason,
-            retry_after,
-        })
+        Ok(read::<BulkResult>(answer).await?.unsuccessful_keys)
     }
+
+    /// Asks for a few keys: whether the API can be reached, the namespace is there, and the token may
+    /// read it.
+    /// [List a namespace's keys](https://developers.cloudflare.com/api/resources/kv/subresources/namespaces/subresources/keys/methods/list/).
+    ///
+    /// # Errors
+    /// [`KvError`].
+    pub async fn check(&self) -> Result<(), KvError> {
+        // The fewest that may be asked for.
+        let answer = self
+            .client
+            .get(format!("{}/keys?limit=10", self.namespace_url))
+            .timeout(TIMEOUT)
+            .header(AUTHORIZATION, self.authorization.clone())
+            .send()
+            .await
+            .map_err(failure)?;
+        match read::<IgnoredAny>(answer).await {
+            Ok(_) => Ok(()),
+            Err(KvError::Batch(reason)) => Err(KvError::Failure {
+                reason,
+                retry_after: None,
+            }),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Reads the result out of an answer's envelope.
+async fn read<T: DeserializeOwned + Default>(answer: reqwest::Response) -> Result<T, KvError> {
+    let status = answer.status();
+    let retry_after = retry_after(answer.headers(), SystemTime::now());
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        return Err(KvError::TooMany { retry_after });
+    }
+    let body = answer.bytes().await.map_err(failure)?;
+    let envelope: Envelope<T> = serde_json::from_slice(&body).unwrap_or_default();
+    if status.is_success() && envelope.success {
+        return Ok(envelope.result.unwrap_or_default());
+    }
+    let no_namespace = envelope
+        .errors
+        .iter()
+        .any(|error| NO_NAMESPACE.contains(&error.code));
+    let reason = describe(status, &envelope.errors);
+    let is_batch = matches!(
+        status,
+        StatusCode::OK
+            | StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY
+    );
+    if is_batch && !no_namespace {
+        return Err(KvError::Batch(reason));
+    }
+    Err(KvError::Failure {
+        reason,
+        retry_after,
+    })
 }
 
 fn describe(status: StatusCode, errors: &[Message]) -> String {

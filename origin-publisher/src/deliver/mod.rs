@@ -28,16 +28,10 @@ mod retry_after;
 mod update_queue;
 mod updates;
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use headstart_protocol::{keys::Key, report::Status};
+use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -45,6 +39,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     clock::now_ms,
     config::{Config, EdgeConfig, Secrets, secrets::EdgeSecrets},
+    metrics::Metrics,
     outbox::{EdgeWays, Outbox, OutboxError, Way},
     shutdown::Shutdown,
 };
@@ -64,9 +59,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What became of deliveries since the start.
 #[derive(Debug, Default)]
 pub struct Counters {
-    delivered: AtomicU64,
-    retried: AtomicU64,
-    refused: AtomicU64,
+    delivered: Counter,
+    retried: Counter,
+    refused: Counter,
 }
 
 /// [`Counters`] at one moment.
@@ -81,24 +76,29 @@ pub struct Counts {
 }
 
 impl Counters {
+    fn of(metrics: &Metrics, edge: &str, way: Way) -> Self {
+        let counter = |outcome| metrics.deliveries(edge, way, outcome);
+        Self {
+            delivered: counter("delivered"),
+            retried: counter("retried"),
+            refused: counter("refused"),
+        }
+    }
+
     /// The counts now.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
-            delivered: load(&self.delivered),
-            retried: load(&self.retried),
-            refused: load(&self.refused),
+            delivered: self.delivered.get(),
+            retried: self.retried.get(),
+            refused: self.refused.get(),
         }
     }
 
     fn add(&self, delivered: usize, retried: usize, refused: usize) {
-        let add = |counter: &AtomicU64, count: usize| {
-            counter.fetch_add(count as u64, Ordering::Relaxed);
-        };
-        add(&self.delivered, delivered);
-        add(&self.retried, retried);
-        add(&self.refused, refused);
+        self.delivered.inc_by(delivered as u64);
+        self.retried.inc_by(retried as u64);
+        self.refused.inc_by(refused as u64);
     }
 }
 
@@ -117,10 +117,29 @@ pub struct Told {
     pub reason: Option<String>,
 }
 
+/// An edge will take nothing until somebody changes something: it does not know the key, or is no edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgeRefusal {
+    /// The edge's name.
+    pub edge: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Whom deliveries of updates tell what comes of them.
+#[derive(Debug, Clone, Default)]
+pub struct Listeners {
+    /// Of each update at each edge; deliveries wait where it is full.
+    pub told: Option<mpsc::Sender<Told>>,
+    /// Of edges that will take nothing.
+    pub refused: Option<mpsc::Sender<EdgeRefusal>>,
+}
+
 /// The running deliveries.
 #[derive(Debug)]
 pub struct Delivery {
     outbox: Outbox,
+    metrics: Metrics,
     lanes: Vec<Lane>,
     tasks: TaskTracker,
 }
@@ -154,21 +173,22 @@ impl Delivery {
         secrets: &Secrets,
         client: &reqwest::Client,
         outbox: &Outbox,
+        metrics: &Metrics,
         shutdown: &Shutdown,
     ) -> Self {
-        let mut delivery = Self::of(outbox);
+        let mut delivery = Self::of(outbox, metrics.clone());
         let mut budgets: HashMap<_, Arc<Budget>> = HashMap::new();
         for (edge, EdgeSecrets { key, api_token }) in config.edges.iter().zip(&secrets.edges) {
             let name = edge.name();
             let key = key.value.current();
             let lane = EventLane {
-                poster: delivery.poster(edge, key, client, Way::Event, None),
+                poster: delivery.poster(edge, key, client, Way::Event, Listeners::default()),
                 ticket_keys: secrets.ticket.value.clone(),
                 shutdown: shutdown.clone(),
             };
             delivery.tasks.spawn(lane.run());
             let lane = UpdateLane {
-                poster: delivery.poster(edge, key, client, Way::Update, None),
+                poster: delivery.poster(edge, key, client, Way::Update, Listeners::default()),
                 shutdown: shutdown.clone(),
             };
             delivery.tasks.spawn(lane.run());
@@ -182,6 +202,7 @@ impl Delivery {
                     ticket_keys: secrets.ticket.value.clone(),
                     outbox: outbox.clone(),
                     counters: delivery.lane(&name, Way::Kv),
+                    metrics: metrics.clone(),
                     shutdown: shutdown.clone(),
                 };
                 delivery.tasks.spawn(lane.run());
@@ -191,20 +212,19 @@ impl Delivery {
     }
 
     /// Starts delivering the updates, and nothing else, that are in the outbox or come into it: to
-    /// these edges, each with the key that it knows this origin by. Tells what becomes of each update
-    /// at each edge; it waits where `told` is full.
+    /// these edges, each with the key that it knows this origin by.
     #[must_use]
     pub fn start_updates(
         edges: &[(EdgeConfig, Key)],
         client: &reqwest::Client,
         outbox: &Outbox,
-        told: Option<&mpsc::Sender<Told>>,
+        listeners: &Listeners,
         shutdown: &Shutdown,
     ) -> Self {
-        let mut delivery = Self::of(outbox);
+        let mut delivery = Self::of(outbox, Metrics::default());
         for (edge, key) in edges {
             let lane = UpdateLane {
-                poster: delivery.poster(edge, key, client, Way::Update, told.cloned()),
+                poster: delivery.poster(edge, key, client, Way::Update, listeners.clone()),
                 shutdown: shutdown.clone(),
             };
             delivery.tasks.spawn(lane.run());
@@ -212,9 +232,10 @@ impl Delivery {
         delivery.purging(shutdown)
     }
 
-    fn of(outbox: &Outbox) -> Self {
+    fn of(outbox: &Outbox, metrics: Metrics) -> Self {
         Self {
             outbox: outbox.clone(),
+            metrics,
             lanes: Vec::new(),
             tasks: TaskTracker::new(),
         }
@@ -233,7 +254,7 @@ impl Delivery {
         key: &Key,
         client: &reqwest::Client,
         way: Way,
-        told: Option<mpsc::Sender<Told>>,
+        listeners: Listeners,
     ) -> Poster {
         let name = edge.name();
         Poster {
@@ -242,13 +263,13 @@ impl Delivery {
             client: client.clone(),
             outbox: self.outbox.clone(),
             counters: self.lane(&name, way),
-            told,
+            listeners,
             name,
         }
     }
 
     fn lane(&mut self, edge: &str, way: Way) -> Arc<Counters> {
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::new(Counters::of(&self.metrics, edge, way));
         self.lanes.push(Lane {
             edge: edge.to_owned(),
             way,

@@ -13,9 +13,8 @@ use headstart_protocol::{
     report::{PublishReport, Status},
 };
 use http::{StatusCode, header::CONTENT_TYPE};
-use tokio::sync::mpsc;
 
-use super::{Counters, Told, retry_after::retry_after};
+use super::{Counters, EdgeRefusal, Listeners, Told, retry_after::retry_after};
 use crate::{
     http_client,
     outbox::{DeliveryId, Outbox},
@@ -40,8 +39,8 @@ pub(super) struct Poster {
     pub(super) outbox: Outbox,
     /// What became of them.
     pub(super) counters: Arc<Counters>,
-    /// Who wants to know what became of each.
-    pub(super) told: Option<mpsc::Sender<Told>>,
+    /// Who wants to know what became of them.
+    pub(super) listeners: Listeners,
 }
 
 /// An event on its way.
@@ -103,6 +102,8 @@ pub(super) struct Sent {
 pub(super) struct Failure {
     pub(super) reason: String,
     pub(super) retry_after: Option<Duration>,
+    /// Whether it may heal by itself; else somebody must change something.
+    pub(super) is_passing: bool,
 }
 
 impl Poster {
@@ -113,6 +114,13 @@ impl Poster {
             Ok(report) => report,
             Err(Refusal::Failure(failure)) => {
                 self.counters.add(0, batch.len(), 0);
+                if let (Some(refused), false) = (&self.listeners.refused, failure.is_passing) {
+                    // Once is enough; whoever wanted to know may have gone.
+                    let _ = refused.try_send(EdgeRefusal {
+                        edge: self.name.clone(),
+                        reason: failure.reason.clone(),
+                    });
+                }
                 return Sent {
                     whole: batch,
                     failure: Some(failure),
@@ -209,7 +217,9 @@ impl Poster {
             // They remain, and are sent again after a restart; the edge knows them by their ids.
             tracing::error!(edge = self.name, %error, "delivered, and not marked so");
         }
-        let Some(told) = &self.told else { return };
+        let Some(told) = &self.listeners.told else {
+            return;
+        };
         for one in ended {
             let one = Told {
                 edge: self.name.clone(),
@@ -233,24 +243,45 @@ impl Poster {
             .header(CONTENT_TYPE, MEDIA_TYPE_BATCH)
             .headers(signed_headers(body.as_bytes(), &self.key))
             .body(body);
-        let answer = request.send().await.map_err(failure)?;
+        let answer = request.send().await.map_err(broken)?;
         let status = answer.status();
         let retry_after = retry_after(answer.headers(), SystemTime::now());
+        let failure = |reason: String, is_passing| {
+            Err(Refusal::Failure(Failure {
+                reason,
+                retry_after,
+                is_passing,
+            }))
+        };
         match status {
-            StatusCode::OK => answer.json().await.map_err(failure),
+            StatusCode::OK => {
+                let body = answer.bytes().await.map_err(broken)?;
+                serde_json::from_slice(&body).or_else(|_| {
+                    failure(
+                        "the answer is not a report of events: is this the URL of an edge?"
+                            .to_owned(),
+                        false,
+                    )
+                })
+            }
             StatusCode::BAD_REQUEST
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNPROCESSABLE_ENTITY => Err(Refusal::Batch(status)),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Refusal::Failure(Failure {
-                reason: format!(
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => failure(
+                format!(
                     "the edge refused the signature ({status}): it must have this origin's key in ORIGIN_KEYS, and both clocks must be right"
                 ),
-                retry_after,
-            })),
-            _ => Err(Refusal::Failure(Failure {
-                reason: format!("the edge answered {status}"),
-                retry_after,
-            })),
+                false,
+            ),
+            StatusCode::REQUEST_TIMEOUT
+            | StatusCode::CONFLICT
+            | StatusCode::TOO_EARLY
+            | StatusCode::TOO_MANY_REQUESTS => failure(format!("the edge answered {status}"), true),
+            _ if status.is_server_error() => failure(format!("the edge answered {status}"), true),
+            _ => failure(
+                format!("the edge answered {status}: is this the URL of an edge?"),
+                false,
+            ),
         }
     }
 }
@@ -264,9 +295,10 @@ enum Refusal {
     Batch(StatusCode),
 }
 
-fn failure(error: reqwest::Error) -> Refusal {
+fn broken(error: reqwest::Error) -> Refusal {
     Refusal::Failure(Failure {
         reason: http_client::describe(error),
         retry_after: None,
+        is_passing: true,
     })
 }

@@ -109,7 +109,14 @@ fn start(urls: &[String]) -> (Delivery, Outbox, Shutdown, tempfile::TempDir) {
     let outbox = Outbox::open(&folder.path().join("outbox.sqlite3"), ways(&config)).unwrap();
     let shutdown = Shutdown::default();
     let client = http_client::build().unwrap();
-    let delivery = Delivery::start(&config, &secrets, &client, &outbox, &shutdown);
+    let delivery = Delivery::start(
+        &config,
+        &secrets,
+        &client,
+        &outbox,
+        &Metrics::default(),
+        &shutdown,
+    );
     (delivery, outbox, shutdown, folder)
 }
 

@@ -39,7 +39,7 @@ pub enum LoadError {
     #[error(transparent)]
     Files(#[from] files::TooFew),
     /// The HTTP client cannot be built.
-    #[error("the HTTP client: {0}")]
+    #[error("the HTTP client cannot be built")]
     Client(#[from] reqwest::Error),
     /// The server refuses subscribers.
     #[error("subscribing: {0}")]

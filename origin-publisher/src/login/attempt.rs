@@ -26,6 +26,17 @@ pub struct Attempt {
     pub result: Result<Received, ClientError>,
 }
 
+impl Attempt {
+    /// Whether the edge was not reached, or takes no login without a signature.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(
+            self.result,
+            Err(ClientError::Unreachable { .. } | ClientError::Unsigned)
+        )
+    }
+}
+
 /// An offer, received and timed by the client's clock.
 #[derive(Debug)]
 pub struct Received {

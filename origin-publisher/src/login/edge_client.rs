@@ -23,6 +23,19 @@ pub enum ClientError {
     /// The request could not be made or its answer not be read. Never names the ticket.
     #[error("{0}")]
     Http(String),
+    /// There is no connection to an edge or an origin.
+    #[error("cannot reach {url}: {reason}{}", hint(.url))]
+    Unreachable {
+        /// Where it should be.
+        url: Url,
+        /// Why not.
+        reason: String,
+    },
+    /// The edge or the origin asks for a signature, and there is no key.
+    #[error(
+        "logins must be signed here: set HEADSTART_LOGIN_KEY (beside `make dev`: source scripts/activate.sh)"
+    )]
+    Unsigned,
     /// The other side answered with an error.
     #[error("{status}: {detail}")]
     Refused {
@@ -43,6 +56,14 @@ pub enum ClientError {
     /// It took longer than `--give-up`.
     #[error("no offer within {} s", .0.as_secs())]
     GivenUp(Duration),
+}
+
+/// On this machine it is most likely what `make dev` runs.
+fn hint(url: &Url) -> &'static str {
+    match url.host_str() {
+        Some("127.0.0.1" | "localhost") => "; is `make dev` running?",
+        _ => "",
+    }
 }
 
 impl From<reqwest::Error> for ClientError {
@@ -226,13 +247,21 @@ impl EdgeClient {
             reqwest::header::HeaderValue::from_static("application/json"),
         );
         let url = join(base, path)?;
-        Ok(self
-            .http
-            .post(url)
-            .headers(headers)
-            .body(body)
-            .send()
-            .await?)
+        let request = self.http.post(url).headers(headers).body(body);
+        let response = request.send().await.map_err(|error| {
+            if error.is_connect() {
+                ClientError::Unreachable {
+                    url: base.clone(),
+                    reason: http_client::root_cause(&error),
+                }
+            } else {
+                error.into()
+            }
+        })?;
+        if response.status() == StatusCode::UNAUTHORIZED && self.login_key.is_none() {
+            return Err(ClientError::Unsigned);
+        }
+        Ok(response)
     }
 
     fn at(&self, path: &str) -> Result<Url, ClientError> {

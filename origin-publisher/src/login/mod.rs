@@ -61,7 +61,8 @@ impl Plan {
     /// login of its own, and tells `listener` what happens.
     ///
     /// # Errors
-    /// Only when no client can be made. What goes wrong on the way is part of the [`Attempt`].
+    /// When no client can be made; when from the start the edge cannot be reached, or takes no login
+    /// without a signature: then no other way does better. What else goes wrong on the way is part of the [`Attempt`].
     pub async fn run(&self, listener: &dyn Listener) -> Result<Vec<Attempt>, ClientError> {
         let client = Arc::new(EdgeClient::new(
             self.edge.clone(),
@@ -73,6 +74,10 @@ impl Plan {
             for &way in self.measured_ways() {
                 listener.begins(way, round, self);
                 let attempt = attempt::run(way, &client, self, listener).await;
+                if way != Way::Origin && attempts.iter().all(Attempt::is_lost) && attempt.is_lost()
+                {
+                    return attempt.result.map(|_| attempts);
+                }
                 listener.ended(&attempt);
                 attempts.push(attempt);
             }
@@ -80,8 +85,7 @@ impl Plan {
         Ok(attempts)
     }
 
-    /// The ways that can be run: all that are asked for, but the origin's own only where an origin is
-    /// given.
+    /// The ways that can be run: the origin's own only where an origin is given.
     fn measured_ways(&self) -> impl Iterator<Item = &Way> {
         self.ways
             .iter()

@@ -27,7 +27,8 @@ use std::{
 };
 
 use headstart_protocol::{event::Event, ticket::Ticket};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
+use rustix::fs::Access;
 use tokio::sync::watch;
 
 pub use entry::{
@@ -107,6 +108,33 @@ impl Outbox {
     /// [`OutboxError`]; [`OutboxError::InUse`] while another process has it open.
     pub fn open_keeping(path: &Path, edges: Vec<EdgeWays>) -> Result<Self, OutboxError> {
         Self::open_with(path, edges, false)
+    }
+
+    /// Whether an outbox could be opened at `path`, as far as can be told without opening or making one.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub fn check(path: &Path) -> Result<(), OutboxError> {
+        let failed = |file: &Path, reason: String| OutboxError::Open {
+            path: path.display().to_string(),
+            reason: format!("{}: {reason}", file.display()),
+        };
+        let writable = |file: &Path, access: Access| {
+            rustix::fs::access(file, access).map_err(|error| failed(file, error.to_string()))
+        };
+        if path.exists() {
+            writable(path, Access::READ_OK | Access::WRITE_OK)?;
+            let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+                .map_err(|error| failed(path, error.to_string()))?;
+            return schema::check(&connection);
+        }
+        // The nearest folder that is there; those below it would be made.
+        let folder = path.ancestors().skip(1).find(|folder| folder.exists());
+        let folder = folder.unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            return Err(failed(folder, "is not a folder".to_owned()));
+        }
+        writable(folder, Access::WRITE_OK | Access::EXEC_OK)
     }
 
     fn open_with(
@@ -321,6 +349,15 @@ impl Outbox {
         let edge = edge.to_owned();
         self.read(move |connection| statements::pending(connection, &edge, way))
             .await
+    }
+
+    /// Every way to every edge that it keeps deliveries for.
+    pub fn lanes(&self) -> impl Iterator<Item = (&str, Way)> {
+        self.inner.edges.iter().flat_map(|edge| {
+            let kv = edge.kv.then_some(Way::Kv);
+            let ways = [Way::Event, Way::Update].into_iter().chain(kv);
+            ways.map(|way| (edge.name.as_str(), way))
+        })
     }
 
     /// Changes whenever there may be something new to deliver.

@@ -72,17 +72,10 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), OutboxError> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
     connection.set_prepared_statement_cache_capacity(32);
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let changes = match found {
+    let changes = match version(connection)? {
         0 => TABLES,
         1 => FROM_1,
-        VERSION => return Ok(()),
-        found => {
-            return Err(OutboxError::Newer {
-                found,
-                known: VERSION,
-            });
-        }
+        _ => return Ok(()),
     };
     // All or nothing, the version too: whatever interrupts it, the next start finds one or the other.
     let transaction = connection.transaction()?;
@@ -90,6 +83,24 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), OutboxError> {
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
     Ok(())
+}
+
+/// The version of a file that this program knows.
+fn version(connection: &Connection) -> Result<i64, OutboxError> {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if (0..=VERSION).contains(&found) {
+        Ok(found)
+    } else {
+        Err(OutboxError::Newer {
+            found,
+            known: VERSION,
+        })
+    }
+}
+
+/// Whether a file is an outbox of a version that this program knows, or empty.
+pub(super) fn check(connection: &Connection) -> Result<(), OutboxError> {
+    version(connection).map(drop)
 }
 
 /// Sets the reader's connection up.

@@ -136,7 +136,7 @@ mod tests {
             source: "/origin/test".to_owned(),
             topic: TopicName::parse("scores/nba").unwrap(),
             ttl: Duration::from_mins(1),
-            grace: Duration::ZERO,
+            give_up: None,
         }
     }
 

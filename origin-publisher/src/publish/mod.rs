@@ -11,7 +11,7 @@ pub mod document;
 pub mod progress;
 pub mod spool;
 
-use std::{path::PathBuf, pin::pin, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, pin::pin, time::Duration};
 
 use headstart_protocol::{keys::Key, report::Status, topic::TopicName};
 use tokio::{
@@ -27,7 +27,7 @@ use self::{
 use crate::{
     clock::now_ms,
     config::EdgeConfig,
-    deliver::{Delivery, Told},
+    deliver::{Delivery, EdgeRefusal, Listeners, Told},
     outbox::{Committed, EdgeWays, Entry, Outbox, OutboxError, Way},
     shutdown::Shutdown,
 };
@@ -39,6 +39,10 @@ const COMMIT: usize = 500;
 /// fill the disk while an edge is away.
 const MAX_WAITING: usize = 10_000;
 
+/// How long deliveries may still take after an interruption, or after one of several edges has refused.
+/// What is on its way to an edge that is well arrives within it.
+const GRACE: Duration = Duration::from_millis(500);
+
 /// How often it is looked whether something has expired.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -49,18 +53,34 @@ pub enum PublishError {
     #[error(transparent)]
     Outbox(#[from] OutboxError),
     /// The HTTP client cannot be built.
-    #[error("the HTTP client: {0}")]
+    #[error("the HTTP client cannot be built")]
     Client(#[from] reqwest::Error),
-    /// It was interrupted, and what an edge does not have yet was not delivered in time.
+    /// An edge does not have everything yet.
     #[error(
-        "{waiting} deliveries are still to be made; they are kept in {path}, and the next `publish` with the same outbox makes them"
+        "{why}; {waiting} deliveries are still to be made: they are kept in {path}, and the next `publish` with the same outbox makes them"
     )]
     NotDelivered {
+        /// Why it ended.
+        why: Cut,
         /// How many deliveries, each of one update to one edge.
         waiting: u64,
         /// Where they are.
         path: PathBuf,
     },
+}
+
+/// Why publishing ended before everything was delivered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Cut {
+    /// It was interrupted.
+    #[error("interrupted")]
+    Interrupted,
+    /// Nothing was taken for so long.
+    #[error("given up: nothing was taken for {} s", .0.as_secs_f64())]
+    GivenUp(Duration),
+    /// An edge will take nothing, however often it is tried.
+    #[error("{}: {}", .0.edge, .0.reason)]
+    Refused(EdgeRefusal),
 }
 
 /// What is published, and where.
@@ -76,8 +96,8 @@ pub struct Plan {
     pub topic: TopicName,
     /// How long an update is of use to anyone.
     pub ttl: Duration,
-    /// How long deliveries may still take after an interruption.
-    pub grace: Duration,
+    /// How long nothing may be taken before it is given up; for ever, where absent.
+    pub give_up: Option<Duration>,
 }
 
 /// What happens to whoever publishes.
@@ -125,13 +145,19 @@ pub async fn publish(
     let spool = Spool::open(&plan.outbox, &ways).await?;
     let shutdown = Shutdown::default();
     let (told, tellings) = mpsc::channel(MAX_WAITING);
-    let own = Delivery::start_updates(&plan.edges, client, &spool.own, Some(&told), &shutdown);
-    drop(told);
+    let (refused, refusals) = mpsc::channel(plan.edges.len());
+    let mut listeners = Listeners {
+        told: Some(told),
+        refused: Some(refused),
+    };
+    let own = Delivery::start_updates(&plan.edges, client, &spool.own, &listeners, &shutdown);
+    listeners.told = None;
     let earlier: Vec<Delivery> = spool
         .earlier
         .iter()
-        .map(|outbox| Delivery::start_updates(&plan.edges, client, outbox, None, &shutdown))
+        .map(|outbox| Delivery::start_updates(&plan.edges, client, outbox, &listeners, &shutdown))
         .collect();
+    drop(listeners);
     let run = Run {
         plan,
         outbox: &spool.own,
@@ -140,7 +166,7 @@ pub async fn publish(
         tell,
     };
     let result = run
-        .finish(documents, tellings, stop, async {
+        .finish(documents, tellings, refusals, stop, async {
             own.flush(Duration::MAX).await?;
             for delivery in &earlier {
                 delivery.flush(Duration::MAX).await?;
@@ -153,13 +179,13 @@ pub async fn publish(
     for delivery in &earlier {
         delivery.ended().await;
     }
-    match result {
-        Ok((totals, true)) => Ok(totals),
-        Ok((_, false)) => Err(PublishError::NotDelivered {
+    match result? {
+        (totals, None) => Ok(totals),
+        (_, Some(why)) => Err(PublishError::NotDelivered {
+            why,
             waiting: spool.waiting(&ways).await?,
             path: spool.path,
         }),
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -173,32 +199,43 @@ struct Run<'a, T> {
 }
 
 impl<T: FnMut(Happening)> Run<'_, T> {
-    /// True when everything has been delivered, also what earlier publishers left.
+    /// Ends when everything has been delivered, also what earlier publishers left; else says why not.
     async fn finish(
         mut self,
         mut documents: mpsc::Receiver<Document>,
         mut tellings: mpsc::Receiver<Told>,
+        mut refusals: mpsc::Receiver<EdgeRefusal>,
         stop: impl Future<Output = ()>,
         flushed: impl Future<Output = Result<(), OutboxError>>,
-    ) -> Result<(Totals, bool), OutboxError> {
+    ) -> Result<(Totals, Option<Cut>), OutboxError> {
         let (mut stop, mut flushed) = (pin!(stop), pin!(flushed));
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut deadline = None;
+        // What will end it, and when.
+        let mut ending: Option<(Instant, Cut)> = None;
+        let mut refused = BTreeSet::new();
+        let mut moved_at = Instant::now();
         let mut reading = true;
         let mut batch = Vec::new();
         loop {
             let room = self.progress.waiting() < MAX_WAITING;
             let all_told = !reading && self.progress.waiting() == 0;
+            let ends_at = ending.as_ref().map(|(at, _)| *at);
             tokio::select! {
                 biased;
-                () = &mut stop, if deadline.is_none() => {
-                    reading = false;
-                    documents.close();
+                () = &mut stop, if ending.is_none() => {
                     tracing::info!(waiting = self.progress.waiting(), "going: no more is read");
-                    deadline = Some(Instant::now() + self.plan.grace);
+                    ending = Some((Instant::now() + GRACE, Cut::Interrupted));
+                }
+                Some(refusal) = refusals.recv() => {
+                    refused.insert(refusal.edge.clone());
+                    if refused.len() == self.plan.edges.len() {
+                        return Ok((self.totals, Some(Cut::Refused(refusal))));
+                    }
+                    ending.get_or_insert((Instant::now() + GRACE, Cut::Refused(refusal)));
                 }
                 Some(told) = tellings.recv() => {
+                    moved_at = Instant::now();
                     // An earlier publisher may have left the same id for another topic.
                     if told.topic.as_deref() == Some(self.plan.topic.as_str()) {
                         let ended = self.progress.told(told);
@@ -207,13 +244,29 @@ impl<T: FnMut(Happening)> Run<'_, T> {
                 }
                 read = documents.recv_many(&mut batch, COMMIT), if reading && room => {
                     reading = read > 0;
+                    if self.progress.waiting() == 0 {
+                        moved_at = Instant::now();
+                    }
                     self.keep(batch.drain(..)).await?;
                 }
-                done = &mut flushed, if all_told => return done.map(|()| (self.totals, true)),
-                () = async { if let Some(at) = deadline { sleep_until(at).await } }, if deadline.is_some() => {
-                    return Ok((self.totals, false));
+                done = &mut flushed, if all_told => return done.map(|()| (self.totals, None)),
+                () = async { if let Some(at) = ends_at { sleep_until(at).await } }, if ends_at.is_some() => {
+                    return Ok((self.totals, ending.map(|(_, why)| why)));
                 }
-                _ = looks.tick() => self.look(&tellings).await?,
+                _ = looks.tick() => {
+                    self.look(&tellings).await?;
+                    let is_idle = reading && self.progress.waiting() == 0;
+                    if let Some(limit) = self.plan.give_up
+                        && !is_idle
+                        && moved_at.elapsed() >= limit
+                    {
+                        return Ok((self.totals, Some(Cut::GivenUp(limit))));
+                    }
+                }
+            }
+            if ending.is_some() && reading {
+                reading = false;
+                documents.close();
             }
         }
     }

@@ -3,24 +3,27 @@
 use std::{collections::HashMap, fmt};
 
 use headstart_protocol::report::Status;
+use serde::{Serialize, Serializer};
 
 use crate::deliver::Told;
 
 /// An update that has come to its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Published {
     /// Its id.
     pub id: String,
     /// How it ended at each edge, by the edge's name.
+    #[serde(rename = "edges", serialize_with = "as_map")]
     pub at: Vec<(String, End)>,
 }
 
 /// How an update ended at one edge.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct End {
     /// What the edge said.
     pub status: Status,
     /// Why, where the status does not say enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
@@ -30,6 +33,10 @@ impl Published {
     pub fn has_status(&self, status: Status) -> bool {
         self.at.iter().any(|(_, end)| end.status == status)
     }
+}
+
+fn as_map<S: Serializer>(at: &[(String, End)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(at.iter().map(|(edge, end)| (edge, end)))
 }
 
 /// `<id> accepted`; where edges differ, what each said: `<id> london: accepted, paris: duplicate`.

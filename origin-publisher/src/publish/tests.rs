@@ -29,7 +29,7 @@ fn plan(folder: &TempDir, edges: &[(&str, &str)]) -> Plan {
         source: "/origin/test".to_owned(),
         topic: TopicName::parse("scores/nba").unwrap(),
         ttl: Duration::from_mins(1),
-        grace: Duration::from_millis(100),
+        give_up: None,
     }
 }
 

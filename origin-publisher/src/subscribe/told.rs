@@ -65,15 +65,23 @@ pub fn lines(update: &Update) -> String {
         content(&update.event)
     );
     let mut spans = spans(update).into_iter();
-    for (name, _, at) in taken(update) {
+    for (name, _, _) in taken(update) {
         // Writing to a string cannot fail.
-        let _ = write!(lines, " {name} {at}");
+        let _ = write!(lines, " {}", name.trim_end_matches("at"));
         if let Some(span) = spans.next() {
             let about = if span.crosses_clocks { "~" } else { "" };
             let _ = write!(lines, "  {about}{} ms ", span.ms);
         }
     }
+    let _ = write!(lines, " at {}", time_of_day(update.arrived_at_ms));
     lines
+}
+
+/// The time of day in UTC, such as `14:03:27.817Z`.
+fn time_of_day(at_ms: u64) -> String {
+    let (seconds, ms) = (at_ms / 1000, at_ms % 1000);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
 /// An update for programs.
@@ -161,7 +169,7 @@ mod tests {
         let text = lines(&update(Some(Data::Text("x".to_owned()))));
         assert_eq!(
             text,
-            "scores/nba 42  x\n  publishedat 1000  ~-10 ms  receivedat 990  2 ms  deliveredat 992  ~13 ms  here 1005"
+            "scores/nba 42  x\n  published  ~-10 ms  received  2 ms  delivered  ~13 ms  here at 00:00:01.005Z"
         );
     }
 

@@ -144,6 +144,7 @@ pub(crate) fn pipeline(outbox: &Outbox, queue: usize, timeout: Duration) -> Pipe
         ticket_keys(),
         TIMES,
         timeout,
+        crate::metrics::Metrics::default(),
     )
 }
 

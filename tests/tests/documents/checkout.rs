@@ -25,15 +25,7 @@ const INSIDE: &str = "HEADSTART_DOCUMENTS_INSIDE";
 const PORTS: [u16; 2] = [8787, 8788];
 
 /// What a reader's terminal has from its user. All else is left out, cargo's variables above all.
-const ENVIRONMENT: [&str; 7] = [
-    "PATH",
-    "HOME",
-    "CARGO_HOME",
-    "RUSTUP_HOME",
-    "CARGO_TARGET_DIR",
-    "CARGO_BUILD_JOBS",
-    "LANG",
-];
+const ENVIRONMENT: [&str; 4] = ["PATH", "CARGO_TARGET_DIR", "CARGO_BUILD_JOBS", "LANG"];
 
 /// Makes the view of the disk in which the copy `$2` lies at `$1` and shares with it what takes minutes
 /// to make, and runs the rest there.
@@ -62,19 +54,15 @@ const ENTER: &str = r#"
 pub struct Checkout {
     folder: PathBuf,
     target: Option<PathBuf>,
+    /// Where lines put what is for the user.
+    home: TempDir,
 }
 
 impl Checkout {
     /// Runs `body`, which is the test called `test`, in a checkout where the ports are free.
     pub fn enter(test: &str, body: impl AsyncFnOnce(&Self)) {
         if env::var_os(INSIDE).is_some() {
-            return run(
-                body,
-                &Self {
-                    folder: root(),
-                    target: None,
-                },
-            );
+            return run(body, &Self::new(root(), None));
         }
         if let Some(unshare) = unshare() {
             let copy = TempDir::with_prefix("headstart-checkout-").expect("a folder can be made");
@@ -93,13 +81,16 @@ impl Checkout {
         copy_tracked(&copy);
         let link = copy.join("node_modules");
         std::os::unix::fs::symlink(root().join("node_modules"), link).expect("it can be linked");
-        run(
-            body,
-            &Self {
-                folder: copy,
-                target: Some(target),
-            },
-        );
+        run(body, &Self::new(copy, Some(target)));
+    }
+
+    fn new(folder: PathBuf, target: Option<PathBuf>) -> Self {
+        let home = TempDir::with_prefix("headstart-home-").expect("a folder can be made");
+        Self {
+            folder,
+            target,
+            home,
+        }
     }
 
     /// A program in its folder, in a reader's environment.
@@ -115,7 +106,15 @@ impl Checkout {
                 .as_ref()
                 .map(|target| ("CARGO_TARGET_DIR", target)),
         );
+        let home = env::home_dir().expect("the user has a home");
+        for (name, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+            command.env(
+                name,
+                env::var_os(name).unwrap_or_else(|| home.join(folder).into()),
+            );
+        }
         command
+            .env("HOME", self.home.path())
             .env("TERM", "dumb")
             // Output goes to a file here, and Python would keep it back.
             .env("PYTHONUNBUFFERED", "1")

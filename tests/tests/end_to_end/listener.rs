@@ -9,6 +9,7 @@ use headstart_tests::{
     kv::Kv,
     origin::{Origin, OriginConfig},
     shared::shop,
+    wait::until,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -142,4 +143,70 @@ async fn another_login_under_a_used_id_is_a_conflict() {
     let _ = login("13047").send().await.expect_problem(409);
     let again = login(CUSTOMER).send().await.expect_status(202);
     assert_eq!(ticket_of(&again), first);
+}
+
+/// The value of a metric with its labels, as Prometheus reads it; nothing where it is not there.
+fn metric(metrics: &str, name: &str) -> Option<f64> {
+    metrics.lines().find_map(|line| {
+        let value = line.strip_prefix(name)?.strip_prefix(' ')?;
+        value.parse().ok()
+    })
+}
+
+#[tokio::test]
+async fn metrics_count_what_becomes_of_logins() {
+    let edge = Edge::start(EdgeConfig::default()).await;
+    let origin = Origin::start(OriginConfig::new("one").edge(&edge));
+    origin.logged("linked", 1).await;
+    let (client, listener) = (edge.client(), origin.listener().await);
+    let by_link = client.login(CUSTOMER).await;
+    let answer = listener.login_call(CUSTOMER, &json!({})).send().await;
+    let by_listener = ticket_of(&answer.expect_status(202));
+    let attributes = json!({ "max_items": "many" });
+    let bad = client.login_with(CUSTOMER, &attributes).await;
+    for ticket in [&by_link, &by_listener] {
+        let _ = client.offer_within(ticket, 50).await.expect_status(200);
+    }
+    let _ = client.offer_within(&bad, 50).await.expect_problem(502);
+    for ticket in [&by_link, &by_listener] {
+        let _ = Kv::of(&edge).await_offer(ticket).await;
+    }
+    let expected = [
+        (r#"headstart_logins_total{from="link"}"#, 2.0),
+        (r#"headstart_logins_total{from="listener"}"#, 1.0),
+        (r#"headstart_settlements_total{outcome="ready"}"#, 2.0),
+        (r#"headstart_settlements_total{outcome="failed"}"#, 1.0),
+        ("headstart_generation_seconds_count", 2.0),
+        ("headstart_generating", 0.0),
+        ("headstart_queued", 0.0),
+        (r#"headstart_outbox_rows{edge="edge-0",lane="event"}"#, 0.0),
+        (r#"headstart_outbox_rows{edge="edge-0",lane="kv"}"#, 0.0),
+        (
+            r#"headstart_deliveries_total{edge="edge-0",lane="event",outcome="delivered"}"#,
+            3.0,
+        ),
+        (
+            r#"headstart_deliveries_total{edge="edge-0",lane="kv",outcome="delivered"}"#,
+            2.0,
+        ),
+        (
+            r#"headstart_deliveries_total{edge="edge-0",lane="update",outcome="refused"}"#,
+            0.0,
+        ),
+    ];
+    until("the metrics to say so", async || {
+        let answer = listener.get("/metrics").send().await.expect_status(200);
+        let text = String::from_utf8(answer.body).expect("text");
+        let calls = metric(
+            &text,
+            r#"headstart_kv_calls_total{edge="edge-0",outcome="ok"}"#,
+        );
+        let links = metric(&text, r#"headstart_links_open{edge="edge-0"}"#);
+        let told = expected
+            .iter()
+            .all(|(name, value)| metric(&text, name) == Some(*value));
+        (told && calls >= Some(1.0) && links >= Some(1.0) && text.ends_with("# EOF\n"))
+            .then_some(())
+    })
+    .await;
 }

@@ -353,6 +353,43 @@ async fn subscribe_refuses_topics_and_cursors_that_are_none_and_says_what_it_tak
 }
 
 #[tokio::test]
+async fn subscribe_tells_people_differences_and_one_time_and_a_cursor_that_is_ahead() {
+    let edge = edge().await;
+    let (client, topic, desk) = (edge.client(), fresh_topic(), desk(&edge));
+    client.publish_all(&updates(&topic, 2)).await;
+    let url = edge.url();
+    let arguments = [
+        "subscribe",
+        &topic,
+        "--edge",
+        &url,
+        "--count",
+        "1",
+        "--since",
+        "99999",
+    ];
+    let shown = succeeded(&desk.run(&arguments));
+    let ahead = format!("99999 is ahead of the topic {topic}, whose numbering may have begun anew");
+    assert!(shown.contains(&ahead), "{shown}");
+    let times = shown.lines().last().unwrap();
+    assert!(
+        times.contains(" ms  delivered  ~") && times.contains("  here at "),
+        "{times}"
+    );
+    let mut dead = desk.spawn(
+        "dead",
+        &["subscribe", "a", "--edge", "http://127.0.0.1:9"].map(str::to_owned),
+    );
+    until("the edge to be named", async || {
+        dead.log()
+            .contains("lost http://127.0.0.1:9/: Connection refused")
+            .then_some(())
+    })
+    .await;
+    dead.kill();
+}
+
+#[tokio::test]
 async fn token_makes_what_opens_and_publishes_on_private_topics() {
     let edge = edge().await;
     let (client, topic, desk) = (edge.client(), fresh_private_topic(), desk(&edge));

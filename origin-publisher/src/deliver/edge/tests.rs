@@ -13,7 +13,7 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::a
 
 use super::*;
 use crate::{
-    deliver::Counters,
+    deliver::{Counters, Listeners},
     http_client,
     outbox::{Outbox, TicketSettlement},
     testing::{self, delivered, entry, key, offer, ticket_keys},
@@ -114,7 +114,7 @@ impl Running {
                 client: http_client::build().unwrap(),
                 outbox: outbox.clone(),
                 counters: Arc::clone(&counters),
-                told: None,
+                listeners: Listeners::default(),
             },
             ticket_keys: ticket_keys(),
             shutdown: shutdown.clone(),

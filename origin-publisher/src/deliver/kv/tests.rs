@@ -109,6 +109,7 @@ impl Running {
             budget: Arc::default(),
             ticket_keys: ticket_keys(),
             outbox: outbox.clone(),
+            metrics: Metrics::default(),
             counters: Arc::clone(&counters),
             shutdown: shutdown.clone(),
         };

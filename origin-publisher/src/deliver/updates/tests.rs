@@ -13,7 +13,7 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::a
 
 use super::*;
 use crate::{
-    deliver::{Counters, Told},
+    deliver::{Counters, Listeners, Told},
     http_client,
     outbox::{Entry, Outbox, TopicUpdate, Way},
     testing::{self, delivered, key, update},
@@ -135,7 +135,10 @@ impl Running {
                 client: http_client::build().unwrap(),
                 outbox: outbox.clone(),
                 counters: Arc::new(Counters::default()),
-                told: Some(tell),
+                listeners: Listeners {
+                    told: Some(tell),
+                    refused: None,
+                },
             },
             shutdown: shutdown.clone(),
         };

@@ -65,12 +65,12 @@ impl fmt::Display for HistoryReport {
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// The file cannot be opened.
-    #[error("cannot open the purchase history {}: {source}", path.display())]
+    #[error("cannot open the purchase history {}: {reason}", path.display())]
     Open {
         /// The file that was named.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// Reading stopped half-way.
     #[error("cannot read the purchase history: {0}")]
@@ -96,9 +96,9 @@ impl PurchaseHistory {
     /// # Errors
     /// [`HistoryError`], each kind of it.
     pub fn open(path: &Path) -> Result<Self, HistoryError> {
-        let file = std::fs::File::open(path).map_err(|source| HistoryError::Open {
+        let file = std::fs::File::open(path).map_err(|reason| HistoryError::Open {
             path: path.to_owned(),
-            source,
+            reason,
         })?;
         Self::read(io::BufReader::new(file))
     }

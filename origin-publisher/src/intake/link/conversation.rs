@@ -114,6 +114,8 @@ async fn speak(
         .await
         .map_err(|_| "the edge sent no welcome".to_owned())??;
     *welcomed = true;
+    let metrics = links.pipeline.metrics();
+    let _open = metrics.link_open(edge.clone());
     // Only one desk need tell, and all tell the same.
     desks.send_if_modified(|known| std::mem::replace(known, count) != count);
     let capacity = capacity_of_one(links.capacity, count);
@@ -169,6 +171,7 @@ async fn speak(
                         // Sent before the edge heard of the drain.
                         link.say(&FromOrigin::Release { lease }).await?;
                     } else if desk.held.insert(lease.clone()) {
+                        metrics.login_from("link");
                         let work = lease::work(links.pipeline.clone(), lease, *event, Duration::from_millis(expires_in_ms));
                         let answer = desk.answer.clone();
                         tokio::spawn(async move {

@@ -51,6 +51,8 @@ pub async fn keep(links: Links) {
     let (desks, mut news) = watch::channel(1_u32);
     let tracker = TaskTracker::new();
     let mut opened = 0;
+    // Counted from the start: that there is none yet shows, too.
+    drop(links.pipeline.metrics().link_open(links.edge.name()));
     loop {
         let wanted = (*news.borrow_and_update()).min(MAX_DESKS);
         while opened < wanted {

@@ -20,7 +20,7 @@ use http_body_util::LengthLimitError;
 use super::BODY_TIMEOUT;
 
 /// What there is.
-const ROUTES: &str = "There are POST /login, POST /offers and GET /healthz.";
+const ROUTES: &str = "There are POST /login, POST /offers, GET /healthz and GET /metrics.";
 
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub(super) enum Refusal {
     Failed(String),
     /// The login could not be kept.
     NotKept,
+    /// What is in the outbox could not be counted.
+    NotCounted,
     /// The answer took longer than any should.
     Late,
 }
@@ -97,6 +99,12 @@ impl Refusal {
                 "not-kept",
                 "The login could not be kept",
                 "Try again in a moment.".to_owned(),
+            ),
+            Self::NotCounted => (
+                503,
+                "not-counted",
+                "The outbox could not be counted",
+                "The log says why.".to_owned(),
             ),
             Self::Late => (
                 504,

@@ -67,6 +67,7 @@ async fn begin(
         return Err(Refusal::NotKept);
     }
     tracing::info!(ticket = %ticket.uuid(), "login");
+    pipeline.metrics().login_from("listener");
     let job = Job {
         ticket: ticket.clone(),
         login,

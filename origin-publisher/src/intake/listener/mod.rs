@@ -6,6 +6,7 @@
 //! | `POST /login` | mints a ticket, journals the login in the outbox, answers 202; generation follows |
 //! | `POST /offers` | generates and answers the offer itself; no ticket, nothing kept or delivered |
 //! | `GET /healthz` | nothing |
+//! | `GET /metrics` | counts what is in the outbox |
 //!
 //! Every error is `application/problem+json`. Both POST routes ask for the same signature.
 
@@ -20,14 +21,17 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, State},
-    http::StatusCode,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use headstart_protocol::limits::MAX_LOGIN_BODY_BYTES;
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
-use crate::{clock::now_ms, config::Auth, pipeline::Pipeline, shutdown::Shutdown};
+use crate::{
+    clock::now_ms, config::Auth, metrics::MEDIA_TYPE, pipeline::Pipeline, shutdown::Shutdown,
+};
 use admission::Admission;
 use answers::Refusal;
 
@@ -84,6 +88,7 @@ impl Listener {
             .route("/login", post(login::login))
             .route("/offers", post(offers::offers))
             .route("/healthz", get(healthz))
+            .route("/metrics", get(metrics))
             .fallback(async || Refusal::NotFound)
             .method_not_allowed_fallback(async || Refusal::Method)
             .layer(DefaultBodyLimit::max(MAX_LOGIN_BODY_BYTES))
@@ -108,6 +113,19 @@ async fn healthz(State(listener): State<Listener>) -> (StatusCode, Json<Value>) 
         "queued": status.queued,
     });
     (StatusCode::OK, Json(body))
+}
+
+async fn metrics(State(listener): State<Listener>) -> Result<Response, Refusal> {
+    let pipeline = &listener.inner.pipeline;
+    let text = pipeline
+        .metrics()
+        .text(pipeline.outbox(), pipeline.status())
+        .await
+        .map_err(|error| {
+            tracing::error!(%error, "the outbox cannot be counted");
+            Refusal::NotCounted
+        })?;
+    Ok(([(CONTENT_TYPE, MEDIA_TYPE)], text).into_response())
 }
 
 #[cfg(test)]

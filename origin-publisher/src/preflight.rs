@@ -1,0 +1,38 @@
+//! What `serve` would refuse although the values make sense: files and addresses that cannot be used.
+//! Nothing is made or changed.
+
+use std::{io::ErrorKind, net::TcpListener};
+
+use crate::{
+    config::Config, generate::retail::history::PurchaseHistory, outbox::Outbox, serve::ServeError,
+};
+
+/// Everything that `serve` would refuse, each in a sentence.
+#[must_use]
+pub fn problems(config: &Config) -> Vec<String> {
+    let edges = if config.edges.is_empty() {
+        Err(ServeError::NoEdge)
+    } else {
+        Ok(())
+    };
+    let history = config.generate.history.as_deref().map_or(Ok(()), |path| {
+        PurchaseHistory::open(path)
+            .map(drop)
+            .map_err(ServeError::from)
+    });
+    let outbox = Outbox::check(&config.outbox.path).map_err(ServeError::from);
+    let listen = config.listen.addr.map_or(Ok(()), |addr| {
+        match TcpListener::bind(addr) {
+            // It is most likely the origin that runs with this very configuration.
+            Err(reason) if reason.kind() != ErrorKind::AddrInUse => {
+                Err(ServeError::Listen { addr, reason })
+            }
+            _ => Ok(()),
+        }
+    });
+    [edges, history, outbox, listen]
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|error| error.to_string())
+        .collect()
+}
