@@ -62,6 +62,32 @@ fn a_token_opens_what_it_was_made_for_until_it_ends() {
 }
 
 #[test]
+fn a_token_with_an_audience_is_for_that_edge_and_programs_get_its_end_too() {
+    let key = key(4);
+    let environment = [("HEADSTART_TOKEN_KEY", key.expose())];
+    let environment = environment
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    let arguments = [
+        "--topics",
+        "a",
+        "--audience",
+        "https://edge.example",
+        "--json",
+    ];
+    let output = run(&arguments, &environment);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let token = json["token"].as_str().unwrap();
+    let at = |audience| verify(token, &key.clone().into(), audience, now_ms());
+    let claims = at(Some("https://edge.example")).unwrap();
+    assert_eq!(
+        json["expires_at"].as_u64().unwrap() * 1000,
+        claims.expires_at_ms()
+    );
+    assert!(at(Some("https://other.example")).is_err() && at(None).is_err());
+}
+
+#[test]
 fn the_key_may_be_in_a_file_and_is_missed_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");
@@ -86,6 +112,7 @@ fn a_token_that_opens_nothing_or_would_not_be_accepted_is_not_made() {
     for arguments in [
         vec![],
         vec!["--topics", "a b"],
+        vec!["--topics", "a*b"],
         vec!["--topics", "a", "--ttl", "0s"],
         vec!["--topics", "a", "--ttl", "soon"],
         vec!["--topics", many.as_str()],

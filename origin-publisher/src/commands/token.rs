@@ -31,6 +31,10 @@ pub struct TokenArgs {
     /// Whom it is for; nothing is decided by it
     #[arg(long, value_name = "NAME")]
     subject: Option<String>,
+    /// The edge that it is for: needed where the edge has a `TOKEN_AUDIENCE`, and then the same; refused by
+    /// one that has none
+    #[arg(long, value_name = "AUD")]
+    audience: Option<String>,
     /// How long it lasts, such as `15m`, `1h` or `7days`
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time)]
     ttl: Duration,
@@ -74,7 +78,7 @@ impl TokenArgs {
         }
         Ok(Claims {
             sub: self.subject.clone(),
-            aud: None,
+            aud: self.audience.clone(),
             exp: NumericDate::from_seconds((now_ms / 1000).saturating_add(self.ttl.as_secs())),
             topics: self.topics.clone(),
             publish: self.publish.clone(),
