@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use headstart_protocol::{limits::MAX_UPDATE_BYTES, topic::TopicName};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -86,8 +86,9 @@ pub async fn run(args: LoadArgs, output: &Output) -> anyhow::Result<()> {
     )?;
     let plan = args.plan()?;
     let token = token(std::slice::from_ref(&args.topic))?;
+    let edge = args.edge.url;
     let target = Headstart::new(
-        args.edge.url,
+        edge.clone(),
         args.topic,
         args.transport.into(),
         key.value.current().clone(),
@@ -96,7 +97,7 @@ pub async fn run(args: LoadArgs, output: &Output) -> anyhow::Result<()> {
     let progress = Progress::new(&plan);
     let report = load::run(&plan, Arc::new(target), |stage| progress.show(stage)).await;
     progress.bar.finish_and_clear();
-    let report = report?;
+    let report = report.with_context(|| format!("measuring {edge}"))?;
     if args.json {
         output.pretty_json(&report)?;
     } else {
