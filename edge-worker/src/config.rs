@@ -10,7 +10,7 @@
 //! | `TOKEN_AUDIENCE` | none | whom the `aud` of every token must name; without it a token may have none |
 //! | `ORIGIN_URL` | none | the origin's listener, for `POST /offers`, which asks it while the client waits |
 //! | `CORS_ORIGINS` | none | pages that may call the edge, comma separated; `*` for all |
-//! | `LOGIN_DESKS` | 1 | over how many desks logins are spread; 1 to 256 |
+//! | `LOGIN_DESKS` | 1 | over how many desks logins are fanout; 1 to 256 |
 //! | `LOGIN_TIMEOUT_SECONDS` | 30 | until a login that no origin takes fails; 1 to 600 |
 //! | `LEASE_SECONDS` | 30 | until a login that is not acked goes to another origin; 1 to 600 |
 //! | `TICKET_TTL_SECONDS` | 3600 | how long a ticket lives; 1 to 604,800 (a week) |
@@ -26,10 +26,11 @@
 
 use std::{cell::OnceCell, ops::RangeInclusive, rc::Rc, time::Duration};
 
+use headstart_edge_rules::topic::history::HistoryLimits;
 use headstart_protocol::{keys::KeyRing, ticket::TicketTimes};
 use worker::{Env, console_error, console_warn, js_sys::Reflect, wasm_bindgen::JsValue};
 
-use crate::{cors::Cors, error::Error, topic::history::HistoryLimits};
+use crate::http::{cors::Cors, error::Error};
 
 /// What a deployment that lets anyone log in says of itself.
 pub const OPEN_WARNING: &str =
@@ -81,7 +82,7 @@ pub struct Config {
     pub cors: Cors,
     /// The origin's listener, without a slash at its end.
     pub origin_url: Option<String>,
-    /// Over how many desks logins are spread.
+    /// Over how many desks logins are fanout.
     pub desks: u32,
     /// Until a login that no origin takes fails, in milliseconds.
     pub login_timeout_ms: u64,
@@ -355,14 +356,14 @@ mod tests {
         assert_eq!(config.desks, 1);
         assert_eq!(config.ticket_times.ttl_ms, 3_600_000);
         assert!(config.warnings().is_empty());
-        let audience = |text| {
+        let groups = |text| {
             parse(&[("TOKEN_AUDIENCE", text)])
                 .unwrap()
                 .topics
                 .token_audience
         };
-        assert_eq!(audience(" "), None);
-        assert_eq!(audience("edge").as_deref(), Some("edge"));
+        assert_eq!(groups(" "), None);
+        assert_eq!(groups("edge").as_deref(), Some("edge"));
     }
 
     #[test]

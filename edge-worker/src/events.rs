@@ -19,11 +19,13 @@ use headstart_protocol::{
 use uuid::Uuid;
 
 use crate::{
-    answer::Answer,
-    call::{Call, Reply},
     config::Config,
-    error::Error,
-    hub, platform,
+    http::{
+        answer::Answer,
+        error::Error,
+        request::{Reply, RequestContext},
+    },
+    platform, ticket,
     topic::root,
 };
 
@@ -39,21 +41,21 @@ pub const AGAIN: &str = "the edge could not take it now";
 /// # Errors
 /// [`Error::Signature`], [`Error::BodyTooLarge`], [`Error::MediaType`], [`Error::Event`],
 /// [`Error::TooManyEvents`]: then nothing of the request was taken.
-pub async fn post(call: &Call) -> Result<Reply, Error> {
-    let config = call.config()?;
-    let body = platform::read_body(&call.request, MAX_EVENTS_BODY_BYTES).await?;
+pub async fn post(context: &RequestContext) -> Result<Reply, Error> {
+    let config = context.config()?;
+    let body = platform::read_body(&context.request, MAX_EVENTS_BODY_BYTES).await?;
     signature::verify(
-        |name| call.header(name),
+        |name| context.header(name),
         &body,
         &config.origin_keys,
-        call.head.now_ms,
+        context.head.now_ms,
     )?;
     let events = read(
-        &call.header("content-type").unwrap_or_default(),
-        || platform::headers(&call.request),
+        &context.header("content-type").unwrap_or_default(),
+        || platform::headers(&context.request),
         body,
     )?;
-    let results = deliver_all(call, config, events).await;
+    let results = deliver_all(context, config, events).await;
     Ok(Answer::json(200, &PublishReport { results })
         .header("Cache-Control", "no-store")
         .into())
@@ -106,7 +108,7 @@ struct Ready {
 
 /// Delivers all events; gives a result for each, in their order.
 async fn deliver_all(
-    call: &Call,
+    context: &RequestContext,
     config: &Config,
     events: Vec<Result<Event, EventError>>,
 ) -> Vec<EventResult> {
@@ -114,7 +116,7 @@ async fn deliver_all(
     // Events for one object are delivered in the batch's order.
     let mut by_addressee: BTreeMap<Addressee, Vec<Ready>> = BTreeMap::new();
     for (at, event) in events.into_iter().enumerate() {
-        match check(event, config, call.head.now_ms) {
+        match check(event, config, context.head.now_ms) {
             Ok((addressee, ticket, event)) => {
                 results.push(result(&event.id, Status::Retry, None));
                 let ready = Ready { at, event, ticket };
@@ -126,8 +128,8 @@ async fn deliver_all(
     let delivered: Vec<Vec<(usize, EventResult)>> = stream::iter(by_addressee)
         .map(|(addressee, ready)| async move {
             match addressee {
-                Addressee::Ticket(_) => settle_one_by_one(call, &ready).await,
-                Addressee::Topic(topic) => publish(call, &topic, &ready).await,
+                Addressee::Ticket(_) => settle_one_by_one(context, &ready).await,
+                Addressee::Topic(topic) => publish(context, &topic, &ready).await,
             }
         })
         .buffer_unordered(CONCURRENCY)
@@ -141,21 +143,25 @@ async fn deliver_all(
     results
 }
 
-async fn settle_one_by_one(call: &Call, ready: &[Ready]) -> Vec<(usize, EventResult)> {
+async fn settle_one_by_one(context: &RequestContext, ready: &[Ready]) -> Vec<(usize, EventResult)> {
     let mut results = Vec::with_capacity(ready.len());
     for Ready { at, event, ticket } in ready {
         if let Some(ticket) = ticket {
-            results.push((*at, settle(call, ticket, event).await));
+            results.push((*at, settle(context, ticket, event).await));
         }
     }
     results
 }
 
 /// All updates of one topic go to its object together, which takes all of them or none.
-async fn publish(call: &Call, topic: &TopicName, ready: &[Ready]) -> Vec<(usize, EventResult)> {
+async fn publish(
+    context: &RequestContext,
+    topic: &TopicName,
+    ready: &[Ready],
+) -> Vec<(usize, EventResult)> {
     let events: Vec<&Event> = ready.iter().map(|ready| &ready.event).collect();
     let places = ready.iter().map(|ready| ready.at);
-    match root::publish(&call.env, topic, &events).await {
+    match root::client::publish(&context.env, topic, &events).await {
         Ok(results) => places.zip(results).collect(),
         Err(error) => {
             error.log();
@@ -165,8 +171,8 @@ async fn publish(call: &Call, topic: &TopicName, ready: &[Ready]) -> Vec<(usize,
     }
 }
 
-async fn settle(call: &Call, ticket: &Ticket, event: &Event) -> EventResult {
-    match hub::settle(&call.env, ticket, event).await {
+async fn settle(context: &RequestContext, ticket: &Ticket, event: &Event) -> EventResult {
+    match ticket::client::settle(&context.env, ticket, event).await {
         Ok(result) => result,
         Err(Error::Ticket(TicketError::Expired)) => expired(&event.id),
         Err(error) => {

@@ -3,9 +3,11 @@
 use serde::Serialize;
 
 use crate::{
-    answer::Answer,
-    call::{Call, Reply},
     config::Misconfigured,
+    http::{
+        answer::Answer,
+        request::{Reply, RequestContext},
+    },
 };
 
 #[derive(Serialize)]
@@ -25,10 +27,10 @@ struct Health<'a> {
 }
 
 /// Which node answers, and its clock.
-pub fn ping(call: &Call) -> Reply {
+pub fn ping(context: &RequestContext) -> Reply {
     let pong = Pong {
-        node: &call.node,
-        time: call.head.now_ms,
+        node: &context.node,
+        time: context.head.now_ms,
     };
     Answer::json(200, &pong)
         .header("Cache-Control", "no-store")
@@ -36,13 +38,13 @@ pub fn ping(call: &Call) -> Reply {
 }
 
 /// Whether the edge can work: 503, and why, where it is misconfigured.
-pub fn healthz(call: &Call) -> Reply {
-    let (status, health) = match call.settings.as_ref() {
+pub fn healthz(context: &RequestContext) -> Reply {
+    let (status, health) = match context.settings.as_ref() {
         Ok(config) => (
             200,
             Health {
                 status: "ok",
-                node: &call.node,
+                node: &context.node,
                 version: env!("CARGO_PKG_VERSION"),
                 login_auth: Some(config.login_auth.name()),
                 warnings: config.warnings(),
@@ -52,7 +54,7 @@ pub fn healthz(call: &Call) -> Reply {
             503,
             Health {
                 status: "misconfigured",
-                node: &call.node,
+                node: &context.node,
                 version: env!("CARGO_PKG_VERSION"),
                 login_auth: None,
                 warnings: wrong.iter().map(String::as_str).collect(),

@@ -1,75 +1,121 @@
-//! Finds the route of a request.
+//! The table of all routes, and how a request finds its own.
 
+use std::future::ready;
+
+use futures_util::future::LocalBoxFuture;
 use headstart_protocol::topic::RESERVED_SEGMENTS;
+use worker::web_sys;
 
-/// Who answers a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// `login.rs`
-    Login,
-    /// `pull.rs`
-    Pull,
-    /// `tickets.rs`: the offer.
-    Offer,
-    /// `tickets.rs`: its arrival as Server-Sent Events.
-    OfferEvents,
-    /// `tickets.rs`: its arrival over a WebSocket.
-    OfferSocket,
-    /// `events.rs`
-    Events,
-    /// `origin_link.rs`
-    OriginLink,
-    /// `topic/read.rs`: the latest update, or those after a sequence number.
-    Topic,
-    /// `topic/connect.rs`: updates of several topics.
-    Topics,
-    /// `topic/connect.rs`: updates as Server-Sent Events.
-    TopicEvents,
-    /// `topic/connect.rs`: updates over a WebSocket.
-    TopicSocket,
-    /// `topic/subscribers.rs`: who is connected.
-    Subscribers,
-    /// `topic/subscribers.rs`: who is connected, as it changes.
-    SubscriberEvents,
-    /// `topic/subscribers.rs`: a subscriber says what it has received.
-    Acks,
-    /// `health.rs`: who is there.
-    Ping,
-    /// `health.rs`: is it well.
-    Health,
-}
+use crate::{
+    desk::routes::{link, login},
+    events, health,
+    http::{
+        error::Error,
+        request::{self, Reply, RequestContext},
+    },
+    offers, ticket,
+    topic::routes::{presence, read, subscribe},
+};
 
 /// The parameter that may span several segments.
 const TAIL: &str = "{topic}";
 
+/// Answers a request of one route.
+type Handler = for<'a> fn(&'a RequestContext) -> LocalBoxFuture<'a, Result<Reply, Error>>;
+
 /// One row of the route table. A pattern's segments in braces match any one segment; `{topic}` matches
 /// one or more, up to what follows it in the pattern.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Route {
     /// The method, in upper case.
-    pub method: &'static str,
+    method: &'static str,
     /// The path, with parameters in braces.
-    pub pattern: &'static str,
-    /// Who answers.
-    pub target: Target,
+    pattern: &'static str,
+    /// Answers it.
+    handler: Handler,
 }
 
-impl Route {
-    /// A row.
-    pub const fn new(method: &'static str, pattern: &'static str, target: Target) -> Self {
-        Self {
-            method,
-            pattern,
-            target,
-        }
+/// A row of the route table.
+const fn route(method: &'static str, pattern: &'static str, handler: Handler) -> Route {
+    Route {
+        method,
+        pattern,
+        handler,
     }
 }
 
+/// Every route of the edge. Preflights (`OPTIONS`) are answered for each path. `openapi.yaml` at the
+/// repository's root describes exactly these; a test holds the two against each other.
+const ROUTES: &[Route] = &[
+    route("POST", "/login", |c| Box::pin(login::post(c))),
+    route("POST", "/offers", |c| Box::pin(offers::post(c))),
+    route("GET", "/tickets/{ticket}", |c| {
+        Box::pin(ticket::routes::get(c))
+    }),
+    route("HEAD", "/tickets/{ticket}", |c| {
+        Box::pin(ticket::routes::get(c))
+    }),
+    route("GET", "/tickets/{ticket}/events", |c| {
+        Box::pin(ticket::routes::events(c))
+    }),
+    route("GET", "/tickets/{ticket}/ws", |c| {
+        Box::pin(ticket::routes::socket(c))
+    }),
+    route("POST", "/events", |c| Box::pin(events::post(c))),
+    route("GET", "/topics", |c| Box::pin(subscribe::several(c))),
+    route("GET", "/topics/{topic}", |c| Box::pin(read::get(c))),
+    route("HEAD", "/topics/{topic}", |c| Box::pin(read::get(c))),
+    route("GET", "/topics/{topic}/events", |c| {
+        Box::pin(subscribe::events(c))
+    }),
+    route("GET", "/topics/{topic}/ws", |c| {
+        Box::pin(subscribe::socket(c))
+    }),
+    route("GET", "/topics/{topic}/subscribers", |c| {
+        Box::pin(presence::list(c))
+    }),
+    route("GET", "/topics/{topic}/subscribers/events", |c| {
+        Box::pin(presence::events(c))
+    }),
+    route("POST", "/topics/{topic}/acks", |c| {
+        Box::pin(presence::ack(c))
+    }),
+    route("GET", "/origin/link", |c| Box::pin(link::get(c))),
+    route("GET", "/ping", |c| Box::pin(ready(Ok(health::ping(c))))),
+    route("HEAD", "/ping", |c| Box::pin(ready(Ok(health::ping(c))))),
+    route("GET", "/healthz", |c| {
+        Box::pin(ready(Ok(health::healthz(c))))
+    }),
+    route("HEAD", "/healthz", |c| {
+        Box::pin(ready(Ok(health::healthz(c))))
+    }),
+];
+
+/// Answers a request by the route table.
+///
+/// # Errors
+/// None that a client can bring about: only when the platform refuses to build a response.
+pub async fn answer(mut context: RequestContext) -> worker::Result<web_sys::Response> {
+    let reply = match resolve(&context.head.method, &context.head.path) {
+        Resolved::Found(route, parameter) => {
+            context.parameter = parameter.to_owned();
+            (route.handler)(&context).await
+        }
+        Resolved::Preflight(methods) => Ok(context
+            .cors()
+            .preflight(&context.head.origin, &methods)
+            .into()),
+        Resolved::MethodNotAllowed(allow) => Err(Error::MethodNotAllowed { allow }),
+        Resolved::NotFound => Err(Error::NotFound),
+    };
+    request::finish(reply, &context.head, context.cors())
+}
+
 /// What the table says of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Resolved<'a> {
+#[derive(Debug)]
+enum Resolved<'a> {
     /// A route, and its path parameter if it has one.
-    Found(Target, &'a str),
+    Found(&'static Route, &'a str),
     /// A preflight of a path that has routes with these methods.
     Preflight(String),
     /// The path has routes, but only with these methods.
@@ -79,12 +125,12 @@ pub enum Resolved<'a> {
 }
 
 /// Finds the route for `method` and `path`.
-pub fn resolve<'a>(routes: &[Route], method: &str, path: &'a str) -> Resolved<'a> {
+fn resolve<'a>(method: &str, path: &'a str) -> Resolved<'a> {
     let mut allowed = Vec::new();
-    for route in routes {
+    for route in ROUTES {
         if let Some(parameter) = matches(route.pattern, path) {
             if route.method == method {
-                return Resolved::Found(route.target, parameter);
+                return Resolved::Found(route, parameter);
             }
             allowed.push(route.method);
         }
@@ -129,33 +175,46 @@ mod tests {
     use serde_yaml_ng::Value;
 
     use super::*;
-    use crate::ROUTES;
+
+    fn found(method: &str, path: &'static str) -> Option<(&'static str, &'static str)> {
+        match resolve(method, path) {
+            Resolved::Found(route, parameter) => Some((route.pattern, parameter)),
+            _ => None,
+        }
+    }
 
     #[test]
     fn a_route_is_found_by_method_and_path() {
-        for (method, path, target, parameter) in [
-            ("POST", "/login", Target::Login, ""),
-            ("GET", "/tickets/abc", Target::Offer, "abc"),
-            ("HEAD", "/tickets/abc", Target::Offer, "abc"),
-            ("GET", "/tickets/abc/events", Target::OfferEvents, "abc"),
-            ("GET", "/tickets/abc/ws", Target::OfferSocket, "abc"),
-            ("POST", "/events", Target::Events, ""),
-            ("GET", "/topics/scores/nba", Target::Topic, "scores/nba"),
-            ("GET", "/topics/a/events", Target::TopicEvents, "a"),
-            ("GET", "/topics/a/b/ws", Target::TopicSocket, "a/b"),
-            ("GET", "/topics/a/subscribers", Target::Subscribers, "a"),
+        for (method, path, pattern, parameter) in [
+            ("POST", "/login", "/login", ""),
+            ("GET", "/tickets/abc", "/tickets/{ticket}", "abc"),
+            ("HEAD", "/tickets/abc", "/tickets/{ticket}", "abc"),
+            (
+                "GET",
+                "/tickets/abc/events",
+                "/tickets/{ticket}/events",
+                "abc",
+            ),
+            ("GET", "/tickets/abc/ws", "/tickets/{ticket}/ws", "abc"),
+            ("POST", "/events", "/events", ""),
+            ("GET", "/topics/scores/nba", "/topics/{topic}", "scores/nba"),
+            ("GET", "/topics/a/events", "/topics/{topic}/events", "a"),
+            ("GET", "/topics/a/b/ws", "/topics/{topic}/ws", "a/b"),
+            (
+                "GET",
+                "/topics/a/subscribers",
+                "/topics/{topic}/subscribers",
+                "a",
+            ),
             (
                 "GET",
                 "/topics/a/subscribers/events",
-                Target::SubscriberEvents,
+                "/topics/{topic}/subscribers/events",
                 "a",
             ),
-            ("POST", "/topics/a/b/acks", Target::Acks, "a/b"),
+            ("POST", "/topics/a/b/acks", "/topics/{topic}/acks", "a/b"),
         ] {
-            assert_eq!(
-                resolve(ROUTES, method, path),
-                Resolved::Found(target, parameter)
-            );
+            assert_eq!(found(method, path), Some((pattern, parameter)));
         }
     }
 
@@ -174,20 +233,20 @@ mod tests {
             "/topics/events",
             "/topics/ws/events",
         ] {
-            assert_eq!(resolve(ROUTES, "GET", path), Resolved::NotFound, "{path}");
+            assert!(matches!(resolve("GET", path), Resolved::NotFound), "{path}");
         }
     }
 
     #[test]
     fn another_method_is_told_which_are_allowed() {
-        assert_eq!(
-            resolve(ROUTES, "DELETE", "/tickets/a"),
-            Resolved::MethodNotAllowed("GET, HEAD, OPTIONS".to_owned())
-        );
-        assert_eq!(
-            resolve(ROUTES, "OPTIONS", "/login"),
-            Resolved::Preflight("POST, OPTIONS".to_owned())
-        );
+        let Resolved::MethodNotAllowed(allowed) = resolve("DELETE", "/tickets/a") else {
+            panic!("a ticket cannot be deleted");
+        };
+        assert_eq!(allowed, "GET, HEAD, OPTIONS");
+        let Resolved::Preflight(allowed) = resolve("OPTIONS", "/login") else {
+            panic!("a preflight is answered");
+        };
+        assert_eq!(allowed, "POST, OPTIONS");
     }
 
     #[test]
@@ -239,7 +298,8 @@ mod tests {
             let operation = &item[route.method.to_lowercase().as_str()];
             assert!(
                 operation["operationId"].is_string() && operation["summary"].is_string(),
-                "{route:?} needs an operationId and a summary"
+                "{} needs an operationId and a summary",
+                route.pattern
             );
             let responses = operation["responses"].as_mapping().expect("has responses");
             assert!(
@@ -247,7 +307,8 @@ mod tests {
                     .keys()
                     .filter_map(Value::as_str)
                     .any(|status| status == "405" || status == "default"),
-                "{route:?} must describe its errors"
+                "{} must describe its errors",
+                route.pattern
             );
             let parameter = route.pattern.split(['{', '}']).nth(1);
             if let Some(name) = parameter {
@@ -257,7 +318,7 @@ mod tests {
                             || entry["$ref"] == format!("#/components/parameters/{name}")
                     })
                 });
-                assert!(listed, "{route:?} does not describe {{{name}}}");
+                assert!(listed, "{} does not describe {{{name}}}", route.pattern);
             }
         }
     }

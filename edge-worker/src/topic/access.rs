@@ -7,7 +7,10 @@ use headstart_protocol::{
     topic::TopicName,
 };
 
-use crate::{call::Call, config::Config, error::Error};
+use crate::{
+    config::Config,
+    http::{error::Error, request::RequestContext},
+};
 
 /// The cookie that may hold a token.
 const COOKIE: &str = "headstart_token";
@@ -34,9 +37,13 @@ enum Presented {
 ///
 /// # Errors
 /// [`Error::TokenRequired`], [`Error::TokenRefused`], [`Error::TopicForbidden`].
-pub fn admit(call: &Call, config: &Config, topics: &[TopicName]) -> Result<Option<Claims>, Error> {
-    let presented = presented(call, config);
-    judge(&presented, config, topics, call.head.now_ms)
+pub fn admit(
+    context: &RequestContext,
+    config: &Config,
+    topics: &[TopicName],
+) -> Result<Option<Claims>, Error> {
+    let presented = presented(context, config);
+    judge(&presented, config, topics, context.head.now_ms)
 }
 
 /// Judges a request to read all of `topics` over a WebSocket, which may say later who it is.
@@ -44,11 +51,11 @@ pub fn admit(call: &Call, config: &Config, topics: &[TopicName]) -> Result<Optio
 /// # Errors
 /// Those of [`admit`], for a token that is there and does not do.
 pub fn admit_socket(
-    call: &Call,
+    context: &RequestContext,
     config: &Config,
     topics: &[TopicName],
 ) -> Result<Admission, Error> {
-    match admit(call, config, topics) {
+    match admit(context, config, topics) {
         Err(Error::TokenRequired) => Ok(Admission::Awaited),
         admitted => admitted.map(Admission::Granted),
     }
@@ -106,8 +113,8 @@ fn judge(
 fn verify(token: &str, config: &Config, now_ms: u64) -> Result<Claims, Error> {
     let keys = config.topics.token_keys.as_ref();
     let keys = keys.ok_or(Error::TokensUnsupported)?;
-    let audience = config.topics.token_audience.as_deref();
-    Ok(token::verify(token, keys, audience, now_ms)?)
+    let groups = config.topics.token_audience.as_deref();
+    Ok(token::verify(token, keys, groups, now_ms)?)
 }
 
 fn covers(claims: &Claims, topics: &[TopicName]) -> Result<(), Error> {
@@ -118,15 +125,19 @@ fn covers(claims: &Claims, topics: &[TopicName]) -> Result<(), Error> {
     Ok(())
 }
 
-fn presented(call: &Call, config: &Config) -> Presented {
-    if let Some(token) = call.header("authorization").as_deref().and_then(bearer) {
+fn presented(context: &RequestContext, config: &Config) -> Presented {
+    if let Some(token) = context.header("authorization").as_deref().and_then(bearer) {
         return Presented::Header(token.to_owned());
     }
-    let cookies = call.header("cookie").unwrap_or_default();
+    let cookies = context.header("cookie").unwrap_or_default();
     match cookie(&cookies) {
         // A browser attaches the cookie to whatever page asks, so the page must be one of ours:
         // otherwise any site could open a WebSocket in the user's name.
-        Some(token) if config.cors.is_trusted(&call.head.origin, &call.head.host) => {
+        Some(token)
+            if config
+                .cors
+                .is_trusted(&context.head.origin, &context.head.host) =>
+        {
             Presented::Cookie(token.to_owned())
         }
         _ => Presented::Nowhere,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use headstart_edge_rules::topic::region::Region;
 use headstart_protocol::{
     cursor::Cursors, presence::SubscriberPlace, token::Claims, topic::TopicName,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{access, region::Region};
-use crate::{call::Call, platform};
+use crate::{http::request::RequestContext, platform, topic::access};
 
 /// A topic that a client wants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,8 +50,8 @@ struct Whereabouts {
 
 impl Subscription {
     /// A request that begins at the heads of these topics.
-    pub fn new(call: &Call, topics: Vec<TopicName>, claims: Option<Claims>) -> Self {
-        let at: Whereabouts = platform::client_place(&call.request);
+    pub fn new(context: &RequestContext, topics: Vec<TopicName>, claims: Option<Claims>) -> Self {
+        let at: Whereabouts = platform::client_place(&context.request);
         let wanted = topics.into_iter().map(|topic| Wanted {
             topic,
             cursor: None,
@@ -59,11 +59,11 @@ impl Subscription {
         Self {
             wanted: wanted.collect(),
             latest: false,
-            place: platform::client_place(&call.request),
+            place: platform::client_place(&context.request),
             region: Region::of_client(&at.continent, &at.country, at.longitude),
             claims,
             awaited: false,
-            node: call.node.to_string(),
+            node: context.node.to_string(),
         }
     }
 

@@ -79,7 +79,7 @@ pub struct Offer {
     pub body: Vec<u8>,
     /// Its stamps.
     pub stamps: Stamps,
-    /// Where the edge had it: `memory`, `kv` or `hub`, as `Cache-Status` says.
+    /// Where the edge had it: `memory`, `kv` or `object`, as `Cache-Status` says.
     pub served_from: Option<String>,
 }
 

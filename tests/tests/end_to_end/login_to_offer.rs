@@ -92,7 +92,10 @@ async fn an_offer_is_polled_for() {
     .await;
     check_offer(&answer);
     let place = answer.header("cache-status").rsplit("; ").next().unwrap();
-    assert!(["detail=hub", "detail=kv"].contains(&place), "{answer:?}");
+    assert!(
+        ["detail=object", "detail=kv"].contains(&place),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]

@@ -51,7 +51,11 @@ async fn an_offer_that_is_not_in_kv_is_served_by_the_tickets_object_at_any_age()
     assert_eq!(client.offer(&ticket).await.status, 202);
     client.settle(&ready(&ticket, &json!("late"))).await;
     let answer = client.offer(&ticket).await.expect_status(200);
-    assert!(answer.header("cache-status").ends_with("; hit; detail=hub"));
+    assert!(
+        answer
+            .header("cache-status")
+            .ends_with("; hit; detail=object")
+    );
     assert!(answer.header("server-timing").starts_with("kv;dur="));
 }
 

@@ -1,0 +1,216 @@
+//! `POST /login`: mints a ticket for a user and stores the login at a desk, from where an origin gets
+//! it. The answer goes out once the login is stored.
+
+use std::{fmt::Write, net::IpAddr};
+
+use headstart_protocol::{
+    limits::MAX_LOGIN_BODY_BYTES,
+    login::{LoginAccepted, LoginData, LoginRequest},
+    signature,
+    ticket::Ticket,
+};
+use sha2::{Digest, Sha256};
+use worker::console_warn;
+
+use crate::{
+    config::{Config, LoginAuth},
+    desk::{
+        self,
+        store::{Enqueue, Enqueued, Webhook},
+    },
+    http::{
+        answer::Answer,
+        error::Error,
+        request::{Reply, RequestContext},
+    },
+    platform, ticket,
+};
+
+/// The rate limiter's binding.
+const LIMITER: &str = "LOGIN_LIMIT";
+
+/// Seconds after which a client that polls for its offer may begin.
+const RETRY_AFTER: &str = "1";
+
+/// A login that may be sent.
+pub struct Admitted {
+    /// The login.
+    pub login: LoginRequest,
+    /// The body that it came as.
+    pub body: Vec<u8>,
+    /// What the signed message was, where logins are signed.
+    pub webhook: Option<Webhook>,
+}
+
+/// Reads a login, and judges whether it may be sent.
+///
+/// # Errors
+/// [`Error::BodyTooLarge`], [`Error::Signature`], [`Error::RateLimited`], [`Error::Login`],
+/// [`Error::Platform`].
+pub async fn admit(context: &RequestContext, config: &Config) -> Result<Admitted, Error> {
+    if config.login_auth == LoginAuth::Open {
+        let address = context.header("cf-connecting-ip").unwrap_or_default();
+        limit(context, &format!("client:{}", network(&address))).await?;
+    }
+    let body = platform::read_body(&context.request, MAX_LOGIN_BODY_BYTES).await?;
+    let webhook = match &config.login_auth {
+        LoginAuth::Open => None,
+        LoginAuth::Signed(keys) => {
+            let now_ms = context.head.now_ms;
+            let id = signature::verify(|name| context.header(name), &body, keys, now_ms)?;
+            let digest = digest(&body);
+            Some(Webhook { id, digest })
+        }
+    };
+    let login = LoginRequest::from_json(&body)?;
+    if webhook.is_some() {
+        limit(context, &format!("user:{}", login.user)).await?;
+    }
+    Ok(Admitted {
+        login,
+        body,
+        webhook,
+    })
+}
+
+/// `POST /login`
+///
+/// # Errors
+/// Those of [`admit`], and [`Error::LoginConflict`], [`Error::BacklogFull`].
+pub async fn post(context: &RequestContext) -> Result<Reply, Error> {
+    let config = context.config()?;
+    let Admitted { login, webhook, .. } = admit(context, config).await?;
+    let ticket = mint(context, config)?;
+    let data = LoginData {
+        user: login.user,
+        attributes: login.attributes,
+        geo: platform::client_place(&context.request),
+    };
+    let source = format!("/edge/{}", context.node);
+    let desk = match &webhook {
+        Some(webhook) => desk_of(&webhook.id, config.desks),
+        None => desk_of(ticket.as_str(), config.desks),
+    };
+    let enqueue = Enqueue {
+        event: data.to_event(&ticket, &source, context.head.now_ms),
+        webhook,
+    };
+    let (ticket, fresh) = match desk::client::enqueue(&context.env, desk, &enqueue).await? {
+        Enqueued::Stored => (ticket, true),
+        Enqueued::Repeated { ticket } => {
+            let ticket = Ticket::verify(&ticket, &config.ticket_keys).map_err(|_| {
+                Error::Platform("a repeated login's ticket is of a key that is gone".to_owned())
+            })?;
+            (ticket, false)
+        }
+        Enqueued::Conflict => return Err(Error::LoginConflict),
+        Enqueued::Full => return Err(Error::BacklogFull),
+    };
+    let accepted = LoginAccepted::new(&ticket);
+    if fresh {
+        open_ticket(context, ticket);
+    }
+    Ok(Answer::json(202, &accepted)
+        .header("Location", &accepted.offer)
+        .header("Retry-After", RETRY_AFTER)
+        .header("Cache-Control", "no-store")
+        .into())
+}
+
+/// Refuses a client that logs in too often. A limiter that fails lets everyone through: it protects
+/// against floods, and is no reason to turn users away.
+async fn limit(context: &RequestContext, key: &str) -> Result<(), Error> {
+    let limiter = context.env.rate_limiter(LIMITER)?;
+    match limiter.limit(key.to_owned()).await {
+        Ok(outcome) if !outcome.success => Err(Error::RateLimited),
+        Ok(_) => Ok(()),
+        Err(error) => {
+            console_warn!("the rate limiter failed: {error}");
+            Ok(())
+        }
+    }
+}
+
+/// What counts as one client: an IPv4 address, or the /64 network of an IPv6 one, which is the least
+/// that anybody gets and so all of it one client's.
+fn network(address: &str) -> String {
+    match address.parse::<IpAddr>() {
+        Ok(IpAddr::V6(v6)) if v6.to_ipv4_mapped().is_none() => {
+            let [a, b, c, d, ..] = v6.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        _ => address.to_owned(),
+    }
+}
+
+fn mint(context: &RequestContext, config: &Config) -> Result<Ticket, Error> {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random)
+        .map_err(|error| Error::Platform(format!("random bytes: {error}")))?;
+    let key = config.ticket_keys.current();
+    Ok(Ticket::mint(context.head.now_ms, random, key))
+}
+
+/// Creates the ticket's object near the user, so that it is there when the user asks; nobody waits
+/// for that.
+fn open_ticket(context: &RequestContext, ticket: Ticket) {
+    let env = context.env.clone();
+    context.execution.wait_until(async move {
+        if let Err(error) = ticket::client::open(&env, &ticket).await {
+            // Whoever asks for the offer, or settles it, creates the object too.
+            error.log();
+        }
+    });
+}
+
+/// Which of `desks` takes a login, by the hash of what names it (FNV-1a, 64 bits).
+fn desk_of(name: &str, desks: u32) -> u32 {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    // The remainder is below a 32-bit number.
+    u32::try_from(hash % u64::from(desks.max(1))).unwrap_or(0)
+}
+
+/// SHA-256 of a body in hexadecimal: tells a repeated login from another under the same id.
+fn digest(body: &[u8]) -> String {
+    Sha256::digest(body)
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins_spread_over_all_desks_and_one_name_stays_at_one() {
+        let mut counts = [0_u32; 4];
+        for n in 0..4000 {
+            let desk = desk_of(&format!("msg_{n}"), 4);
+            assert_eq!(desk, desk_of(&format!("msg_{n}"), 4));
+            counts[desk as usize] += 1;
+        }
+        assert!(counts.iter().all(|count| *count > 800), "{counts:?}");
+        assert_eq!(desk_of("x", 1), 0);
+    }
+
+    #[test]
+    fn addresses_of_one_network_are_one_client() {
+        assert_eq!(network("192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("2001:db8:1:2:3::4"), "2001:db8:1:2::/64");
+        assert_eq!(network("2001:db8:1:2:ffff::"), network("2001:db8:1:2::1"));
+        assert_ne!(network("2001:db8:1:3::1"), network("2001:db8:1:2::1"));
+        assert_eq!(network("::ffff:192.0.2.7"), "::ffff:192.0.2.7");
+        assert_eq!(network(""), "");
+    }
+
+    #[test]
+    fn a_digest_is_sha_256_in_hexadecimal() {
+        assert!(digest(b"").starts_with("e3b0c44298fc1c149afbf4c8996fb924"));
+    }
+}

@@ -1,0 +1,4 @@
+//! `POST /login` and `GET /origin/link`.
+
+pub mod link;
+pub mod login;

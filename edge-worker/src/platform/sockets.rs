@@ -1,0 +1,278 @@
+//! What is open at one object: the streams and hibernating WebSockets of its subscribers, in groups
+//! that are written the same bytes, and the streams of those who watch who is connected.
+//!
+//! It is kept in `sockets.js`, where it outlives a panic of the Wasm instance.
+
+use std::time::Duration;
+
+use headstart_protocol::{channel::Down, sse::HEARTBEAT};
+use serde::{Serialize, de::DeserializeOwned};
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+use worker::{
+    State, WebSocket,
+    js_sys::{Array, Uint8Array},
+    web_sys::{self, ReadableStream},
+};
+
+// What asks the platform about a WebSocket is caught: an error that passed through Rust unseen would leave
+// what is borrowed there borrowed.
+use crate::{
+    http::error::Error,
+    platform::{self, wake},
+};
+
+#[wasm_bindgen(module = "/src/platform/sockets.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = openStream)]
+    fn open_stream_js(
+        of: &str,
+        id: &str,
+        group: &str,
+        attachment: &str,
+        heartbeat: &Uint8Array,
+        heartbeat_ms: f64,
+        life_ms: f64,
+    ) -> ReadableStream;
+
+    #[wasm_bindgen(js_name = beginStream)]
+    fn begin_stream_js(of: &str, id: &str, first: &Uint8Array);
+
+    #[wasm_bindgen(js_name = endStream)]
+    fn end_stream_js(of: &str, id: &str);
+
+    #[wasm_bindgen(js_name = streamAttachments)]
+    fn stream_attachments_js(of: &str) -> Array;
+
+    #[wasm_bindgen(js_name = streamCount)]
+    fn stream_count_js(of: &str) -> u32;
+
+    #[wasm_bindgen(js_name = takeEnded)]
+    fn take_ended_js(of: &str) -> String;
+
+    #[wasm_bindgen(js_name = writeStreams)]
+    fn write_streams_js(of: &str, group: &str, bytes: &Uint8Array);
+
+    #[wasm_bindgen(catch, js_name = acceptSocket)]
+    fn accept_socket_js(
+        context: &JsValue,
+        socket: &web_sys::WebSocket,
+        group: &str,
+        attachment: &str,
+    ) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(catch, js_name = attach)]
+    fn attach_js(socket: &web_sys::WebSocket, attachment: &str) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(catch, js_name = goLive)]
+    fn go_live_js(socket: &web_sys::WebSocket) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(catch, js_name = isLive)]
+    fn is_live_js(socket: &web_sys::WebSocket) -> Result<bool, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = attachment)]
+    fn attachment_js(socket: &web_sys::WebSocket) -> Result<String, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = pingedAt)]
+    fn pinged_at_js(context: &JsValue, socket: &web_sys::WebSocket) -> Result<f64, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = heard)]
+    fn heard_js(socket: &web_sys::WebSocket) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(js_name = sendSockets)]
+    fn send_sockets_js(context: &JsValue, group: &str, messages: &Array, question: &str);
+}
+
+/// The connections of the object that `state` belongs to.
+#[derive(Debug)]
+pub struct Sockets {
+    context: JsValue,
+    subscribers: String,
+    watchers: String,
+}
+
+impl Sockets {
+    /// The connections of an object.
+    pub fn of(state: &State) -> Self {
+        let object = state.id().to_string();
+        Self {
+            context: AsRef::<JsValue>::as_ref(state.as_raw()).clone(),
+            watchers: format!("{object} watchers"),
+            subscribers: object,
+        }
+    }
+
+    /// The object's id, which names it in JavaScript's memory.
+    pub fn object(&self) -> &str {
+        &self.subscribers
+    }
+
+    /// Opens a subscriber's stream, which ends after about `life`, and not later than in `at_most`. It is
+    /// told nothing until [`Sockets::begin_stream`].
+    pub fn open_stream(
+        &self,
+        id: &str,
+        attachment: &impl Serialize,
+        group: &str,
+        life: Duration,
+        at_most: Option<Duration>,
+    ) -> ReadableStream {
+        open(
+            &self.subscribers,
+            (id, group, &json(attachment)),
+            life,
+            at_most,
+        )
+    }
+
+    /// Writes to a subscriber's stream, and from now on whatever its group is told. Where it has gone
+    /// meanwhile, nothing happens.
+    pub fn begin_stream(&self, id: &str, first: &[u8]) {
+        begin_stream_js(&self.subscribers, id, &Uint8Array::from(first));
+    }
+
+    /// Ends a subscriber's stream.
+    pub fn end_stream(&self, id: &str) {
+        end_stream_js(&self.subscribers, id);
+    }
+
+    /// Returns the attachments of the subscribers' streams that are told everything.
+    pub fn stream_attachments<T: DeserializeOwned>(&self) -> Vec<T> {
+        let attachments = stream_attachments_js(&self.subscribers).into_iter();
+        attachments
+            .filter_map(|attachment| serde_json::from_str(&attachment.as_string()?).ok())
+            .collect()
+    }
+
+    /// Writes to every stream of a group. Whoever does not keep up is dropped, and delays nobody.
+    pub fn write(&self, group: &str, bytes: &[u8]) {
+        write_streams_js(&self.subscribers, group, &Uint8Array::from(bytes));
+    }
+
+    /// The ids of subscribers' streams that have ended since this was asked last.
+    pub fn take_ended(&self) -> Vec<String> {
+        take_ended_js(&self.subscribers)
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Opens the stream of somebody who watches, by a name of its own, that begins with `first`.
+    pub fn open_watcher(
+        &self,
+        id: &str,
+        first: &[u8],
+        life: Duration,
+        at_most: Option<Duration>,
+    ) -> ReadableStream {
+        let stream = open(&self.watchers, (id, "", ""), life, at_most);
+        begin_stream_js(&self.watchers, id, &Uint8Array::from(first));
+        stream
+    }
+
+    /// How many watch.
+    pub fn watchers(&self) -> u32 {
+        stream_count_js(&self.watchers)
+    }
+
+    /// Writes to everybody who watches. Whoever does not keep up is dropped.
+    pub fn write_watchers(&self, bytes: &[u8]) {
+        write_streams_js(&self.watchers, "", &Uint8Array::from(bytes));
+    }
+
+    /// Accepts a WebSocket, which is told nothing until [`go_live`].
+    ///
+    /// # Errors
+    /// [`Error::Platform`] when the platform does not take it.
+    pub fn accept(
+        &self,
+        socket: &WebSocket,
+        attachment: &impl Serialize,
+        group: &str,
+    ) -> Result<(), Error> {
+        accept_socket_js(&self.context, socket.as_ref(), group, &json(attachment))
+            .map_err(|error| Error::platform("accepting a WebSocket", &error))
+    }
+
+    /// When a WebSocket's client last sent the text that the platform answers by itself, in milliseconds
+    /// since the Unix epoch; 0 for never.
+    pub fn pinged_at_ms(&self, socket: &WebSocket) -> u64 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "JavaScript's clock is a whole number far below 2^53, and past 1970"
+        )]
+        let ms = pinged_at_js(&self.context, socket.as_ref()).unwrap_or_default() as u64;
+        ms
+    }
+
+    /// Sends messages to every live WebSocket of a group. Whoever does not keep up is dropped, and
+    /// delays nobody.
+    pub fn send(&self, group: &str, messages: &Array) {
+        let question = Down::Ping {
+            n: platform::now_ms(),
+        };
+        send_sockets_js(&self.context, group, messages, &question.to_json());
+    }
+}
+
+/// Changes the attachment of a WebSocket.
+///
+/// # Errors
+/// [`Error::Platform`] when the platform does not take it.
+pub fn attach(socket: &WebSocket, attachment: &impl Serialize) -> Result<(), Error> {
+    attach_js(socket.as_ref(), &json(attachment)).map_err(|error| keeping(&error))
+}
+
+/// A WebSocket is told everything from now on.
+///
+/// # Errors
+/// [`Error::Platform`] when the platform does not take it.
+pub fn go_live(socket: &WebSocket) -> Result<(), Error> {
+    go_live_js(socket.as_ref()).map_err(|error| keeping(&error))
+}
+
+/// Returns whether a WebSocket is told everything.
+pub fn is_live(socket: &WebSocket) -> bool {
+    is_live_js(socket.as_ref()).unwrap_or_default()
+}
+
+/// Returns the attachment of a WebSocket.
+pub fn attachment<T: DeserializeOwned>(socket: &WebSocket) -> Option<T> {
+    let text = attachment_js(socket.as_ref()).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// The client of a WebSocket has said something, and so keeps up.
+pub fn heard(socket: &WebSocket) {
+    // A socket that the platform knows no more is none that falls behind.
+    let _ = heard_js(socket.as_ref());
+}
+
+/// The jitter keeps streams that were opened together from coming back together.
+fn open(
+    of: &str,
+    (id, group, attachment): (&str, &str, &str),
+    life: Duration,
+    at_most: Option<Duration>,
+) -> ReadableStream {
+    let life_ms = wake::with_jitter(life);
+    let at_most_ms = at_most.map_or(f64::INFINITY, |time| time.as_secs_f64() * 1000.0);
+    open_stream_js(
+        of,
+        id,
+        group,
+        attachment,
+        &Uint8Array::from(HEARTBEAT),
+        wake::with_jitter(wake::HEARTBEAT_EVERY),
+        life_ms.min(at_most_ms),
+    )
+}
+
+fn keeping(error: &JsValue) -> Error {
+    Error::platform("attaching to a WebSocket", error)
+}
+
+fn json<T: Serialize>(value: &T) -> String {
+    // An attachment has string keys only, and so a JSON form.
+    serde_json::to_string(value).unwrap_or_default()
+}

@@ -1,0 +1,85 @@
+//! Rules of WebSockets that both kinds of Durable Object follow.
+
+use worker::{WebSocket, WebSocketPair};
+
+use crate::http::{error::Error, request::RequestContext};
+
+/// The purpose was fulfilled.
+pub const NORMAL: u16 = 1000;
+/// A message of a kind that is not taken, such as binary.
+pub const UNSUPPORTED: u16 = 1003;
+/// A message that is not what its kind promises, such as broken JSON.
+pub const MALFORMED: u16 = 1007;
+/// A message that breaks a rule.
+pub const POLICY: u16 = 1008;
+/// The server cannot go on now; the client may try again.
+pub const TRY_AGAIN: u16 = 1013;
+/// A message over the limit.
+pub const TOO_BIG: u16 = 1009;
+
+/// The code to answer a close with. Codes that only report, and never travel, may not be sent: 1005
+/// (none was given), 1006 (the connection broke), 1015 (TLS failed).
+pub fn closing_code(received: usize) -> u16 {
+    match u16::try_from(received) {
+        Ok(code @ (1000..=1003 | 1007..=1014 | 3000..=4999)) => code,
+        _ => NORMAL,
+    }
+}
+
+/// Whether a request asks for a WebSocket.
+pub fn is_upgrade(context: &RequestContext) -> bool {
+    context
+        .header("upgrade")
+        .is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
+}
+
+/// Checks that a request asks for a WebSocket.
+///
+/// # Errors
+/// [`Error::UpgradeRequired`].
+pub fn require_upgrade(context: &RequestContext) -> Result<(), Error> {
+    if is_upgrade(context) {
+        Ok(())
+    } else {
+        Err(Error::UpgradeRequired)
+    }
+}
+
+/// A pair of connected sockets: the client's end and ours.
+///
+/// # Errors
+/// [`Error::Platform`].
+pub fn pair() -> Result<(WebSocket, WebSocket), Error> {
+    let WebSocketPair { client, server } = WebSocketPair::new()?;
+    Ok((client, server))
+}
+
+/// Closes a socket. One that is closed already is left as it is.
+pub fn close(socket: &WebSocket, code: u16, reason: &str) {
+    let _ = socket.close(Some(code), Some(reason));
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_code_that_may_not_be_sent_is_answered_with_a_normal_close() {
+        for code in [0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 70_000] {
+            assert_eq!(closing_code(code), NORMAL, "{code}");
+        }
+        assert_eq!(closing_code(1001), 1001);
+        assert_eq!(closing_code(4000), 4000);
+    }
+
+    proptest! {
+        #[test]
+        fn any_code_becomes_one_that_may_be_sent(received: usize) {
+            let code = closing_code(received);
+            prop_assert!(matches!(code, 1000..=1014 | 3000..=4999));
+            prop_assert!(!matches!(code, 1004..=1006));
+        }
+    }
+}

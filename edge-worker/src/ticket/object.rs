@@ -1,0 +1,344 @@
+//! The Durable Object of one ticket: keeps its settlement as long as the ticket lives, and
+//! holds whoever waits for it. Its requests are listed in `client.rs`, its rules are in
+//! `headstart_edge_rules::ticket`.
+//!
+//! Touches its own SQLite (`store.rs`), its alarm, and its waiters: streams and long polls
+//! (`platform/wake.rs`) and hibernating WebSockets.
+
+use std::{
+    cell::{OnceCell, RefCell},
+    time::Duration,
+};
+
+use headstart_edge_rules::{lookup::Tier, ticket::TicketState};
+use headstart_protocol::{
+    event::Event,
+    limits::{MAX_INLINE_OFFER_BYTES, MAX_WAIT_SECONDS, MAX_WAITERS},
+    report::{EventResult, Status},
+    settlement::{Attributes, Outcome, Settlement},
+    stamps::Stamps,
+    ticket::{Ticket, TicketError},
+};
+use worker::{
+    DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
+    durable_object, web_sys,
+};
+
+use crate::{
+    config::{self, Config},
+    http::{
+        answer::Answer,
+        cache_status::{Served, Timings, with_cache_status},
+        error::Error,
+        head::Head,
+        request::{self, Reply},
+    },
+    platform::{self, wake, websocket},
+    ticket::{self, delivery, routes::stream_headers, store::TicketStore},
+};
+
+/// Largest event in JSON that the edge hands on: an inline offer with every byte escaped, and room
+/// for the attributes.
+const MAX_EVENT_BYTES: usize = 7 * MAX_INLINE_OFFER_BYTES;
+
+/// Largest message a waiting client may send. It has nothing to say, but some send pings of their own.
+const MAX_CLIENT_MESSAGE_BYTES: usize = 4096;
+
+/// How long after its ticket's expiry the object deletes itself, so that no request that was admitted
+/// just before finds it gone.
+const CLEAN_UP_DELAY_MS: u64 = 1000;
+
+/// The object. See the module's own words.
+#[durable_object]
+#[derive(Debug)]
+pub struct TicketDo {
+    state: State,
+    env: Env,
+    store: OnceCell<TicketStore>,
+    /// How the ticket stands; loaded by the first request.
+    standing: RefCell<Option<TicketState>>,
+}
+
+impl DurableObject for TicketDo {
+    fn new(state: State, env: Env) -> Self {
+        Self {
+            state,
+            env,
+            store: OnceCell::new(),
+            standing: RefCell::new(None),
+        }
+    }
+
+    async fn fetch(&self, request: Request) -> Result<Response> {
+        request::answer_object(&self.env, &request, async |request, head, config| {
+            self.answer(request, head, config).await
+        })
+        .await
+    }
+
+    async fn alarm(&self) -> Result<Response> {
+        self.expire().await.map_err(Error::into_worker)?;
+        Response::empty()
+    }
+
+    async fn websocket_message(
+        &self,
+        socket: WebSocket,
+        message: WebSocketIncomingMessage,
+    ) -> Result<()> {
+        let bytes = match message {
+            WebSocketIncomingMessage::String(text) => text.len(),
+            WebSocketIncomingMessage::Binary(bytes) => bytes.len(),
+        };
+        if bytes > MAX_CLIENT_MESSAGE_BYTES {
+            websocket::close(&socket, websocket::TOO_BIG, "nothing is expected here");
+        }
+        Ok(())
+    }
+
+    async fn websocket_close(
+        &self,
+        socket: WebSocket,
+        code: usize,
+        _reason: String,
+        _was_clean: bool,
+    ) -> Result<()> {
+        websocket::close(&socket, websocket::closing_code(code), "");
+        Ok(())
+    }
+
+    async fn websocket_error(&self, _socket: WebSocket, _error: worker::Error) -> Result<()> {
+        Ok(())
+    }
+
+    async fn connect(&self, _socket: worker::Socket) -> Result<()> {
+        Err("this object takes no TCP connections".into())
+    }
+}
+
+impl TicketDo {
+    async fn answer(
+        &self,
+        request: &web_sys::Request,
+        head: &Head,
+        config: &Config,
+    ) -> Result<Reply, Error> {
+        let (text, what) = head
+            .path
+            .strip_prefix("/tickets/")
+            .and_then(|rest| rest.split_once('/'))
+            .ok_or(Error::NotFound)?;
+        let ticket = Ticket::verify(text, &config.ticket_keys)?;
+        self.begin(&ticket, head.now_ms, config).await?;
+        match (head.method.as_str(), what) {
+            ("POST", "open") => Ok(Answer::new(204).into()),
+            ("POST", "settle") => self.settle(request, &ticket).await,
+            ("GET", "offer") => self.offer(head).await,
+            ("GET", "events") => self.events(request, head, &ticket, config),
+            ("GET", "ws") => self.socket(request, &ticket),
+            _ => Err(Error::NotFound),
+        }
+    }
+
+    /// Loads what is known of the ticket; on its first request, sets the alarm that ends the object.
+    async fn begin(&self, ticket: &Ticket, now_ms: u64, config: &Config) -> Result<(), Error> {
+        if self.standing.borrow().is_some() {
+            return Ok(());
+        }
+        let ends_at = ticket.expires_at_ms(config.ticket_times) + CLEAN_UP_DELAY_MS;
+        if now_ms >= ends_at {
+            *self.standing.borrow_mut() = Some(TicketState::Expired);
+            return Ok(());
+        }
+        if let Some(standing) = self.store()?.load()? {
+            *self.standing.borrow_mut() = Some(standing);
+            return Ok(());
+        }
+        self.store()?.create(ticket)?;
+        *self.standing.borrow_mut() = Some(TicketState::Pending);
+        // Nothing is awaited in between, so the row and the alarm are written together or not at all.
+        self.set_alarm(ends_at - now_ms).await
+    }
+
+    async fn settle(&self, request: &web_sys::Request, ticket: &Ticket) -> Result<Reply, Error> {
+        let body = platform::read_body(request, MAX_EVENT_BYTES).await?;
+        let event = Event::from_json(&body)?;
+        let (_, settlement) = Settlement::of_event(event)
+            .map_err(|error| Error::Platform(format!("an event that does not settle: {error}")))?;
+        let event_id = settlement.event_id.clone();
+        let verdict = self.standing(|standing| standing.judge(&settlement));
+        if verdict.status == Status::Accepted {
+            self.store()?.settle(&settlement, ticket)?;
+            self.tell_waiters(&settlement, ticket);
+            *self.standing.borrow_mut() = Some(TicketState::Settled(Box::new(settlement)));
+        }
+        let result = EventResult {
+            id: event_id,
+            status: verdict.status,
+            reason: verdict.reason.map(str::to_owned),
+        };
+        Ok(Answer::json(200, &result).into())
+    }
+
+    async fn offer(&self, head: &Head) -> Result<Reply, Error> {
+        let wait: u32 = head
+            .query_value("wait")
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(0);
+        let pending = self.standing(|standing| *standing == TicketState::Pending);
+        if pending && wait > 0 {
+            let object = self.object();
+            if wake::is_full(&object) {
+                return Err(Error::TooManyWaiters);
+            }
+            let time = Duration::from_secs(wait.min(MAX_WAIT_SECONDS).into());
+            wake::wait(&object, time).await;
+        }
+        self.standing(|standing| match standing {
+            TicketState::Expired => Err(TicketError::Expired.into()),
+            _ => Ok(Answer::new(200)
+                .body(ticket::client::encode(standing.settlement()))
+                .into()),
+        })
+    }
+
+    fn events(
+        &self,
+        request: &web_sys::Request,
+        head: &Head,
+        ticket: &Ticket,
+        config: &Config,
+    ) -> Result<Reply, Error> {
+        let known = head.last_event_id();
+        let (answer, served) = self.standing(|standing| match standing {
+            TicketState::Expired => Err(TicketError::Expired.into()),
+            TicketState::Settled(settlement) if known.as_ref() == Some(&settlement.event_id) => {
+                let answer = Answer::new(204).header("Cache-Control", "private, no-store");
+                Ok((answer, Served::Hit(Tier::Object)))
+            }
+            TicketState::Settled(settlement) => {
+                let frame = delivery::frame(settlement, ticket, head.now_ms);
+                let answer = stream_headers(Answer::new(200)).body(frame);
+                Ok((answer, Served::Hit(Tier::Object)))
+            }
+            TicketState::Pending => {
+                let object = self.object();
+                if wake::is_full(&object) {
+                    return Err(Error::TooManyWaiters);
+                }
+                let opening = delivery::opening(platform::random());
+                let stream = wake::open_stream(&object, &opening, config.stream_life);
+                let answer = stream_headers(Answer::new(200)).stream(stream);
+                Ok((answer, Served::Miss))
+            }
+        })?;
+        Ok(served_from_here(answer, request, served))
+    }
+
+    fn socket(&self, request: &web_sys::Request, ticket: &Ticket) -> Result<Reply, Error> {
+        if self.state.get_websockets().len() >= MAX_WAITERS as usize {
+            return Err(Error::TooManyWaiters);
+        }
+        let (client, ours) = websocket::pair()?;
+        let served = self.standing(|standing| match standing {
+            TicketState::Expired => Err(Error::Ticket(TicketError::Expired)),
+            TicketState::Pending => {
+                self.state.accept_web_socket(&ours);
+                Ok(Served::Miss)
+            }
+            TicketState::Settled(settlement) => {
+                self.state.accept_web_socket(&ours);
+                deliver(&ours, settlement, ticket);
+                Ok(Served::Hit(Tier::Object))
+            }
+        })?;
+        Ok(served_from_here(Answer::socket(&client), request, served))
+    }
+
+    fn tell_waiters(&self, settlement: &Settlement, ticket: &Ticket) {
+        let frame = delivery::frame(settlement, ticket, platform::now_ms());
+        wake::wake_all(&self.object(), &frame);
+        for socket in self.state.get_websockets() {
+            deliver(&socket, settlement, ticket);
+        }
+    }
+
+    /// The ticket's time is over: whoever still waits is told, and everything is deleted.
+    async fn expire(&self) -> Result<(), Error> {
+        if self.standing(|standing| *standing == TicketState::Expired) {
+            // An alarm may go off twice.
+            return Ok(());
+        }
+        let settings = config::of(&self.env);
+        let Ok(config) = settings.as_ref() else {
+            // Without the ticket's key nobody can be told; that comes when the settings are right.
+            return self.set_alarm(60_000).await;
+        };
+        let text = self.store()?.ticket()?.unwrap_or_default();
+        if let Ok(ticket) = Ticket::verify(&text, &config.ticket_keys) {
+            let now_ms = platform::now_ms();
+            let ends_at = ticket.expires_at_ms(config.ticket_times) + CLEAN_UP_DELAY_MS;
+            if now_ms < ends_at {
+                // Tickets were made to live longer since the alarm was set.
+                return self.set_alarm(ends_at - now_ms).await;
+            }
+            let expired = Settlement {
+                event_id: format!("{}-expired", ticket.uuid()),
+                source: "/edge".to_owned(),
+                attributes: Attributes::default(),
+                stamps: Stamps::default(),
+                outcome: Outcome::Failed {
+                    reason: "expired".to_owned(),
+                },
+            };
+            self.tell_waiters(&expired, &ticket);
+        }
+        *self.standing.borrow_mut() = Some(TicketState::Expired);
+        self.state.storage().delete_all().await?;
+        Ok(())
+    }
+
+    async fn set_alarm(&self, in_ms: u64) -> Result<(), Error> {
+        let offset = i64::try_from(in_ms).unwrap_or(i64::MAX);
+        Ok(self.state.storage().set_alarm(offset).await?)
+    }
+
+    fn store(&self) -> Result<&TicketStore, Error> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let store = TicketStore::open(self.state.storage().sql())?;
+        Ok(self.store.get_or_init(|| store))
+    }
+
+    /// Looks at how the ticket stands. A ticket that nothing was loaded for is pending.
+    fn standing<T>(&self, look: impl FnOnce(&TicketState) -> T) -> T {
+        look(
+            self.standing
+                .borrow()
+                .as_ref()
+                .unwrap_or(&TicketState::Pending),
+        )
+    }
+
+    /// The object's id, which names it among the waiters.
+    fn object(&self) -> String {
+        self.state.id().to_string()
+    }
+}
+
+/// The answer of a route that was handed on to this object.
+fn served_from_here(answer: Answer, request: &web_sys::Request, served: Served) -> Reply {
+    let mut timings = Timings::default();
+    timings.note(Tier::Object, 0);
+    with_cache_status(answer, &platform::node(request), served, &timings).into()
+}
+
+/// Sends the settlement over a socket and closes it.
+fn deliver(socket: &WebSocket, settlement: &Settlement, ticket: &Ticket) {
+    let message = delivery::message(settlement, ticket, platform::now_ms());
+    // A socket that is gone is none that waits.
+    if socket.send_with_str(message).is_ok() {
+        websocket::close(socket, websocket::NORMAL, "delivered");
+    }
+}

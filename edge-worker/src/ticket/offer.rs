@@ -1,0 +1,99 @@
+//! An offer as the Worker holds it: its content stays in JavaScript's memory, and the headers that
+//! never change are written once, so that serving it again costs next to nothing.
+
+use std::{cell::RefCell, rc::Rc};
+
+use headstart_protocol::{
+    kv::OfferMetadata,
+    limits::MAX_INLINE_OFFER_BYTES,
+    settlement::{Content, Outcome, Settlement},
+    stamps::{Point, STAMPS_HEADER},
+};
+use uuid::Uuid;
+use worker::js_sys::Uint8Array;
+
+use crate::{
+    http::answer::{Answer, EVENT_ID_HEADER, header_text},
+    ticket::memory_cache::MemoryCache,
+};
+
+/// What an entry of the memory cache costs beside its content, in bytes: metadata, headers, the
+/// cache's own books. A generous guess.
+const OVERHEAD_BYTES: usize = 1024;
+
+/// An offer and what is known of it.
+#[derive(Debug)]
+pub struct Offer {
+    /// What stands beside the content.
+    pub metadata: OfferMetadata,
+    headers: String,
+    content: Uint8Array,
+}
+
+impl Offer {
+    /// An offer with `content`.
+    pub fn new(metadata: OfferMetadata, content: Uint8Array) -> Self {
+        let headers = Answer::new(200)
+            .header("Content-Type", &metadata.media_type)
+            .header("Cache-Control", "private, no-store")
+            .header(EVENT_ID_HEADER, &header_text(&metadata.event_id))
+            .header_lines();
+        Self {
+            metadata,
+            headers,
+            content,
+        }
+    }
+
+    /// The offer as it is delivered at `now_ms`.
+    pub fn answer(&self, now_ms: u64) -> Answer {
+        let stamps = self.metadata.stamps.with(Point::Delivered, now_ms);
+        Answer::new(200)
+            .lines(&self.headers)
+            .header(STAMPS_HEADER, &stamps.to_header())
+            .shared_body(&self.content)
+    }
+
+    /// The settlement that brought it. Content too large to travel inline is left where it is.
+    pub fn settlement(&self) -> Settlement {
+        let content = if self.bytes() <= MAX_INLINE_OFFER_BYTES {
+            Content::Inline(self.content.to_vec())
+        } else {
+            Content::Positioned
+        };
+        Settlement {
+            event_id: self.metadata.event_id.clone(),
+            source: self.metadata.source.clone(),
+            attributes: self.metadata.attributes.clone(),
+            stamps: self.metadata.stamps,
+            outcome: Outcome::Ready {
+                media_type: self.metadata.media_type.clone(),
+                content,
+            },
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.content.length() as usize
+    }
+}
+
+thread_local! {
+    static MEMORY: RefCell<Option<MemoryCache<Rc<Offer>>>> = const { RefCell::new(None) };
+}
+
+/// What this isolate remembers of a ticket's offer.
+pub fn recall(ticket: Uuid) -> Option<Rc<Offer>> {
+    MEMORY.with_borrow_mut(|memory| memory.as_mut()?.get(ticket))
+}
+
+/// Remembers an offer, in at most `budget` bytes for all of them.
+pub fn remember(ticket: Uuid, offer: &Rc<Offer>, budget: usize) {
+    MEMORY.with_borrow_mut(|memory| {
+        memory.get_or_insert_with(|| MemoryCache::new(budget)).put(
+            ticket,
+            offer.clone(),
+            offer.bytes() + OVERHEAD_BYTES,
+        );
+    });
+}

@@ -1,0 +1,166 @@
+//! Who is connected to a topic, at its root object and at its relays, and who watches that. The rules are
+//! in `presence.rs`.
+
+use std::{rc::Rc, time::Duration};
+
+use futures_util::future::join_all;
+use headstart_edge_rules::topic::{
+    presence,
+    relay_name::{ROOT, RelayName},
+};
+use headstart_protocol::{
+    limits::{MAX_PRESENCE_LIST, MAX_WAITERS},
+    presence::SubscriberList,
+    sse::Frame,
+};
+use serde::Serialize;
+use worker::web_sys;
+
+use crate::{
+    config::Config,
+    http::{answer::Answer, error::Error, head::Head, request::Reply},
+    platform::{self, wake},
+    ticket::{delivery, routes::stream_headers},
+    topic::{
+        relay,
+        root::object::Root,
+        sessions::{self, session},
+        subscription::Subscription,
+    },
+};
+
+/// What the root knows of who is connected, beside its own connections.
+#[derive(Debug, Default)]
+pub struct Presence {
+    /// What those who watch were told last; nothing while nobody does.
+    watched: Option<presence::Snapshot>,
+    /// Who is at the relays, and when they were asked.
+    at_relays: Option<(u64, Vec<SubscriberList>)>,
+    /// They are being asked.
+    asking: bool,
+}
+
+/// How long a relay may take to say who is there.
+const ASK_WITHIN: Duration = Duration::from_secs(3);
+
+impl Root {
+    /// Who is connected now. The relays are asked at most every [`presence::TELL_EVERY_MS`], each for its
+    /// share of what a list holds.
+    async fn list(&self) -> Result<SubscriberList, Error> {
+        sessions::object::forget_ended(self)?;
+        let topic = self.with(|memory| memory.topic.clone())?;
+        let asking = format!("{} asks its relays", self.connections.sockets.object());
+        while self.with(|memory| memory.presence.asking)? {
+            wake::wait(&asking, ASK_WITHIN).await;
+        }
+        if let Some(relays) = self.relays_to_ask()? {
+            let most = MAX_PRESENCE_LIST.div_ceil(relays.len().max(1));
+            let asked = relays.iter().map(|name| {
+                let list = relay::client::subscribers(&self.env, name, &topic, most);
+                platform::within(ASK_WITHIN, list)
+            });
+            let answers = join_all(asked).await.into_iter();
+            // One that cannot be asked now is asked again in a second.
+            let lists = answers.filter_map(|answer| answer.map_err(|error| error.log()).ok());
+            let lists = lists.collect();
+            self.with(|memory| {
+                memory.presence.asking = false;
+                memory.presence.at_relays = Some((platform::now_ms(), lists));
+            })?;
+            wake::wake_all(&asking, &[]);
+        }
+        let own = self.connections.list(&topic);
+        self.with(|memory| {
+            let at_relays = memory.presence.at_relays.iter();
+            let lists = at_relays.flat_map(|(_, lists)| lists.iter().cloned());
+            presence::merge(&topic, lists.chain([own]))
+        })
+    }
+
+    /// The relays, if what they have said is no longer fresh.
+    fn relays_to_ask(&self) -> Result<Option<Vec<RelayName>>, Error> {
+        let now = platform::now_ms();
+        self.with(|memory| {
+            let known = memory.presence.at_relays.as_ref();
+            let fresh = known.is_some_and(|(at, _)| now < at + presence::TELL_EVERY_MS);
+            memory.presence.asking = !fresh;
+            let relays = memory.fanout.relays().map(|(name, _)| name.clone());
+            (!fresh).then(|| relays.collect())
+        })
+    }
+
+    pub(super) async fn subscribers(&self) -> Result<Reply, Error> {
+        Ok(Answer::json(200, &self.list().await?).into())
+    }
+
+    /// Opens a stream of who is connected: all of them first, then changes.
+    pub(super) async fn watch(
+        self: &Rc<Self>,
+        request: &web_sys::Request,
+        head: &Head,
+        config: &Config,
+    ) -> Result<Reply, Error> {
+        let subscription: Subscription = platform::read_subscription(request)?;
+        let sockets = &self.connections.sockets;
+        if sockets.watchers() >= MAX_WAITERS {
+            return Err(Error::TooManySubscribers);
+        }
+        let list = self.list().await?;
+        let mut first = delivery::opening(platform::random());
+        first.extend(frame("subscribers", &list));
+        let at_most = subscription.right_lasts(head.now_ms);
+        let id = session::new_id(ROOT)?;
+        let stream = sockets.open_watcher(&id, &first, config.stream_life, at_most);
+        let begun = self.with(|memory| {
+            let begun = memory.presence.watched.is_none();
+            if begun {
+                let told = presence::Snapshot::list(&list, platform::now_ms());
+                memory.presence.watched = Some(told);
+            }
+            begun
+        })?;
+        if begun {
+            self.tell_watchers_later();
+        }
+        let answer = stream_headers(Answer::new(200)).stream(stream);
+        Ok(sessions::object::served_from_here(
+            answer,
+            &subscription.node,
+        ))
+    }
+
+    fn tell_watchers_later(self: &Rc<Self>) {
+        self.later(presence::TELL_EVERY_MS, |root| async move {
+            root.tell_watchers().await
+        });
+    }
+
+    /// Tells those who watch what has changed, and goes on every second until nobody watches.
+    async fn tell_watchers(self: &Rc<Self>) -> Result<(), Error> {
+        let sockets = &self.connections.sockets;
+        if sockets.watchers() == 0 {
+            return self.with(|memory| memory.presence.watched = None);
+        }
+        let list = self.list().await?;
+        let changes = self.with(|memory| {
+            let told = memory.presence.watched.as_mut()?;
+            told.changes(&list, platform::now_ms())
+        })?;
+        if let Some(changes) = changes {
+            sockets.write_watchers(&frame("changes", &changes));
+        }
+        self.tell_watchers_later();
+        Ok(())
+    }
+}
+
+/// A frame of the stream of who is connected.
+fn frame<T: Serialize>(event: &str, value: &T) -> Vec<u8> {
+    Frame {
+        event: Some(event),
+        // Names and numbers have a JSON form.
+        data: Some(&serde_json::to_string(value).unwrap_or_default()),
+        ..Frame::default()
+    }
+    .encode()
+}

@@ -1,0 +1,122 @@
+//! A topic's root object and its relays: who is sent there, who follows, and what is pushed to them. The
+//! rules are in `headstart_edge_rules::topic::fanout`.
+
+use std::{rc::Rc, time::Duration};
+
+use headstart_edge_rules::topic::{
+    fanout::{Effect, Mode, PUSH_BYTES, PushOrder},
+    history::Replay,
+    messages::{Follow, FollowAnswer},
+    region::Region,
+};
+use worker::web_sys;
+
+use crate::{
+    config::Config,
+    http::{answer::Answer, error::Error, head::Head, request::Reply},
+    platform,
+    topic::{
+        relay,
+        root::object::{Root, log, number},
+        sessions,
+    },
+};
+
+/// How long a push may take. Longer than a relay may take to hand it on: see [`PushOrder`].
+const PUSH_WITHIN: Duration = Duration::from_secs(5);
+
+/// Largest follow, in bytes: a name and three numbers.
+const MAX_FOLLOW_BYTES: usize = 1024;
+
+impl Root {
+    /// Over how many relays the subscribers of a region are fanout; `None` while their place is here.
+    pub(super) fn relays_of(&self, region: Region, config: &Config) -> Result<Option<u32>, Error> {
+        let own = self.connections.count();
+        let threshold = config.topics.relay_threshold;
+        self.with(|memory| match memory.fanout.mode(region, own, threshold) {
+            Mode::Local => None,
+            Mode::Relays { shards } => Some(shards),
+        })
+    }
+
+    /// `POST .../follow`
+    pub(super) async fn follow(
+        self: &Rc<Self>,
+        request: &web_sys::Request,
+    ) -> Result<Reply, Error> {
+        let body = platform::read_body(request, MAX_FOLLOW_BYTES).await?;
+        let follow: Follow = serde_json::from_slice(&body)
+            .map_err(|error| Error::Platform(format!("a follow: {error}")))?;
+        let now = platform::now_ms();
+        let (answer, effects) = self.with(|memory| {
+            let missed = match follow.have {
+                Some(have) => memory.history.replay(have, PUSH_BYTES),
+                None => Replay::at_head(memory.history.head()),
+            };
+            let effects = memory.fanout.follow(&follow, &missed, now);
+            let shards = memory.fanout.shards(follow.relay.region());
+            (FollowAnswer { shards, missed }, effects)
+        })?;
+        self.carry_out(effects)?;
+        Ok(Answer::json(200, &answer).into())
+    }
+
+    /// `GET .../missed`: what a relay does not remember.
+    pub(super) fn missed(&self, head: &Head) -> Result<Reply, Error> {
+        let after = number(head, "after");
+        self.with(|memory| {
+            let missed = memory.history.replay(after, PUSH_BYTES);
+            Answer::json(200, &missed).into()
+        })
+    }
+
+    /// Pushes what is new, up to `head`.
+    pub(super) fn push(self: &Rc<Self>, head: u64) -> Result<(), Error> {
+        let now = platform::now_ms();
+        let effects = self.with(|memory| memory.fanout.advanced(head, now))?;
+        self.carry_out(effects)
+    }
+
+    /// Pushes what is due: after the object began anew, and where a push has failed.
+    pub(super) fn ask_relays(self: &Rc<Self>) -> Result<(), Error> {
+        let now = platform::now_ms();
+        let effects = self.with(|memory| memory.fanout.tick(now))?;
+        self.carry_out(effects)
+    }
+
+    fn carry_out(self: &Rc<Self>, effects: Vec<Effect>) -> Result<(), Error> {
+        for effect in effects {
+            match effect {
+                Effect::Save(relay) => self.store()?.save_relay(&relay)?,
+                Effect::Forget(relay) => self.store()?.forget_relay(&relay)?,
+                Effect::SaveShards(region, shards) => self.store()?.save_shards(region, shards)?,
+                Effect::Push(order) => {
+                    let root = Rc::clone(self);
+                    self.connections.state().wait_until(async move {
+                        log(root.carry_push(order).await);
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn carry_push(self: &Rc<Self>, order: PushOrder) -> Result<(), Error> {
+        let push = self.with(|memory| order.push(&memory.topic, &memory.history))?;
+        let answered = platform::within(
+            PUSH_WITHIN,
+            relay::client::push(&self.env, &order.to, &push),
+        );
+        let answered = answered.await;
+        let now = platform::now_ms();
+        let effects = match answered {
+            Ok(answers) => self.with(|memory| memory.fanout.answered(order.id, &answers, now)),
+            Err(error) => {
+                error.log();
+                self.with(|memory| memory.fanout.failed(order.id, now))
+            }
+        }?;
+        self.carry_out(effects)?;
+        sessions::object::set_alarm(self.as_ref()).await
+    }
+}

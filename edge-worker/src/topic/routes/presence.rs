@@ -1,0 +1,125 @@
+//! Who is connected to a topic: `GET /topics/{topic}/subscribers`, the same as it changes
+//! (`.../subscribers/events`), and what subscribers over Server-Sent Events say of themselves, who have
+//! no way up of their own (`POST /topics/{topic}/acks`).
+
+use std::slice;
+
+use headstart_edge_rules::topic::relay_name::RelayName;
+use headstart_protocol::{
+    channel::{Place, Secret},
+    limits::MAX_ACK_BODY_BYTES,
+    topic::TopicName,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    http::{
+        answer::Answer,
+        error::Error,
+        request::{Reply, RequestContext},
+    },
+    platform,
+    topic::{
+        access, relay,
+        root::{self, client::Subscribed},
+        routes::request,
+        subscription::Subscription,
+    },
+};
+
+/// The body of `POST /topics/{topic}/acks`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AckBody {
+    /// The connection's secret id, from its welcome.
+    pub subscriber: Secret,
+    /// The sequence number of the update that has arrived.
+    pub sequence: u64,
+    /// Where the client is, if it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+/// `GET /topics/{topic}/subscribers`
+///
+/// # Errors
+/// [`Error::Topic`], [`Error::PresenceOff`], those of [`access::admit`], [`Error::Platform`].
+pub async fn list(context: &RequestContext) -> Result<Reply, Error> {
+    let text = context.parameter.as_str();
+    let (topic, _) = admit(context, text)?;
+    let body = root::client::subscribers(&context.env, &topic).await?;
+    Ok(Answer::new(200)
+        .header("Content-Type", "application/json")
+        .header("Cache-Control", "private, no-store")
+        .body(body)
+        .into())
+}
+
+/// `GET /topics/{topic}/subscribers/events`
+///
+/// # Errors
+/// As [`list`].
+pub async fn events(context: &RequestContext) -> Result<Reply, Error> {
+    let text = context.parameter.as_str();
+    let (topic, subscription) = admit(context, text)?;
+    match root::client::subscribe(context, &topic, "watch", &subscription).await? {
+        Subscribed::Here(response) => Ok(Reply::Untouched(response)),
+        Subscribed::AtRelays(_) => Err(Error::Platform(
+            "a root that does not tell who is there".to_owned(),
+        )),
+    }
+}
+
+/// `POST /topics/{topic}/acks`
+///
+/// # Errors
+/// As [`list`], and [`Error::BodyTooLarge`], [`Error::MalformedAck`], [`Error::UnknownSubscriber`].
+pub async fn ack(context: &RequestContext) -> Result<Reply, Error> {
+    let text = context.parameter.as_str();
+    let (topic, _) = admit(context, text)?;
+    let body = platform::read_body(&context.request, MAX_ACK_BODY_BYTES).await?;
+    let ack: AckBody = serde_json::from_slice(&body).map_err(|_| Error::MalformedAck)?;
+    let at = RelayName::of_connection(ack.subscriber.as_str(), &topic);
+    let known = match at.map_err(|_| Error::UnknownSubscriber)? {
+        None => root::client::ack(&context.env, &topic, &ack).await?,
+        Some(relay) => relay::client::ack(&context.env, &relay, &topic, &ack).await?,
+    };
+    if known {
+        Ok(Answer::new(204).header("Cache-Control", "no-store").into())
+    } else {
+        Err(Error::UnknownSubscriber)
+    }
+}
+
+fn admit(context: &RequestContext, text: &str) -> Result<(TopicName, Subscription), Error> {
+    let config = context.config()?;
+    let topic = request::topic(text)?;
+    let claims = access::admit(context, config, slice::from_ref(&topic))?;
+    if !config.topics.presence {
+        return Err(Error::PresenceOff);
+    }
+    let subscription = Subscription::new(context, vec![topic.clone()], claims);
+    Ok((topic, subscription))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ack_is_read_strictly() {
+        let read = |text: &str| serde_json::from_str::<AckBody>(text).is_ok();
+        assert!(read(r#"{"subscriber":"root.x","sequence":7}"#));
+        assert!(read(
+            r#"{"subscriber":"x","sequence":7,"place":{"latitude":-33.9,"longitude":151.2}}"#
+        ));
+        for bad in [
+            "{}",
+            r#"{"subscriber":"x","sequence":-1}"#,
+            r#"{"subscriber":"x","sequence":1,"more":2}"#,
+            r#"{"subscriber":"x","sequence":1,"place":{"latitude":91,"longitude":0}}"#,
+        ] {
+            assert!(!read(bad), "{bad}");
+        }
+    }
+}
