@@ -1,8 +1,8 @@
 //! Our edge, the Durable Object in JavaScript and nchan beside each other.
 
 use anyhow::ensure;
+use headstart_client::load::files;
 use headstart_protocol::presence::Transport;
-use origin_publisher::load::files;
 
 use crate::{
     server::Kind,

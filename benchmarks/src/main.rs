@@ -7,7 +7,7 @@
 //! | What is measured, and how long? | `workload.rs` |
 //! | How are the servers started? | `server.rs`, `../serve.mjs`, `../nginx.conf` |
 //! | What does the one in JavaScript do? | `../javascript/fan-out.js` |
-//! | How are they spoken to? | `plain.rs`; ours by `origin_publisher::load::headstart` |
+//! | How are they spoken to? | `plain.rs`; ours by `headstart_client::load::headstart` |
 //! | How many bytes is an update on the wire? | `wire.rs` |
 //! | How is one of them measured? | `subject.rs` |
 //! | How are they compared? | `fan_out.rs`, `relays.rs` |
@@ -30,7 +30,6 @@ use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use headstart_protocol::presence::Transport;
-
 use workload::Effort;
 
 /// Measures Headstart beside a JavaScript Durable Object and nchan.

@@ -1,17 +1,17 @@
 //! The servers that ours is measured against, as targets: their routes are ours, their updates nothing
 //! but data, and nothing is signed.
 
-use headstart_protocol::presence::Transport;
-use http::{
-    HeaderMap, HeaderValue, StatusCode,
-    header::{CONTENT_TYPE, HeaderName},
-};
-use origin_publisher::{
+use headstart_client::{
     load::{
         payload::Payload,
         target::{Publication, Target},
     },
     subscribe::{SubscribeError, request::Request},
+};
+use headstart_protocol::presence::Transport;
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, HeaderName},
 };
 use url::Url;
 

@@ -1,8 +1,8 @@
 //! Our edge with its subscribers at the root, at one relay, and at four.
 
 use anyhow::ensure;
+use headstart_client::load::files;
 use headstart_protocol::presence::Transport;
-use origin_publisher::load::files;
 
 use crate::{
     server::Kind,

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use headstart_client::load::{headstart::Headstart, target::Target};
 use headstart_protocol::{presence::Transport, topic::TopicName};
 use headstart_tests::{
     edge_config::root,
@@ -17,7 +18,6 @@ use headstart_tests::{
     process::ProcessGroup,
     wait::until,
 };
-use origin_publisher::load::{headstart::Headstart, target::Target};
 use tempfile::TempDir;
 use url::Url;
 

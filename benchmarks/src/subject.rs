@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
+use headstart_client::load::{report::Report, session::Session};
 use headstart_protocol::presence::Transport;
-use origin_publisher::load::{report::Report, session::Session};
 
 use crate::{
     server::{Kind, Server},

@@ -5,15 +5,15 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use headstart_protocol::presence::Transport;
-use http::StatusCode;
-use origin_publisher::{
+use headstart_client::{
     load::{
         payload::Payload,
         target::{Publication, Target},
     },
     subscribe::{SubscribeError, request::Request, sse::Frame},
 };
+use headstart_protocol::presence::Transport;
+use http::StatusCode;
 
 /// A target that notes how long the frame of an update is; every update must come by itself.
 #[derive(Debug)]

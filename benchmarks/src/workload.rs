@@ -2,11 +2,11 @@
 
 use std::{fmt, time::Duration};
 
-use headstart_protocol::presence::Transport;
-use origin_publisher::load::{
+use headstart_client::load::{
     Round,
     schedule::{Pace, Schedule},
 };
+use headstart_protocol::presence::Transport;
 
 /// Updates that are published together in a burst.
 pub const BURST: u64 = 20;

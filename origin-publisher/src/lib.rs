@@ -21,18 +21,12 @@
 //! | Would `serve` start, and would the edges know it? | [`preflight`], [`probe`] |
 //! | How does it start and end? | [`serve`], [`shutdown`] |
 //! | How is an update published by hand? | [`publish`] |
-//! | How are topics followed? | [`subscribe`] |
-//! | How is it tried and measured? | [`login`], [`load`] |
+//! | How is it tried and measured, and how are topics followed? | the crate `headstart-client` |
 
-pub mod backoff;
-pub mod clock;
 pub mod config;
 pub mod deliver;
 pub mod generate;
-pub mod http_client;
 pub mod intake;
-pub mod load;
-pub mod login;
 pub mod metrics;
 pub mod outbox;
 pub mod pipeline;
@@ -41,7 +35,5 @@ pub mod probe;
 pub mod publish;
 pub mod serve;
 pub mod shutdown;
-pub mod signing;
-pub mod subscribe;
 #[cfg(test)]
 mod testing;

@@ -13,7 +13,7 @@ use commands::{
 };
 
 fn main() -> ExitCode {
-    origin_publisher::http_client::install_tls_provider();
+    headstart_client::http_client::install_tls_provider();
     let output = Output::default();
     let result = match Cli::try_parse() {
         Ok(cli) => run(cli, &output),

@@ -3,9 +3,9 @@
 
 use std::{io::ErrorKind, net::TcpListener};
 
-use crate::{
-    config::Config, generate::retail::history::PurchaseHistory, outbox::Outbox, serve::ServeError,
-};
+use headstart_retail::history::PurchaseHistory;
+
+use crate::{config::Config, outbox::Outbox, serve::ServeError};
 
 /// Everything that `serve` would refuse, each in a sentence.
 #[must_use]

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use headstart_client::{clock::now_ms, http_client, signing::signed_headers};
 use headstart_protocol::{
     event::MEDIA_TYPE_BATCH, keys::KeyRing, limits::SIGNATURE_TOLERANCE_SECONDS, ticket::Ticket,
 };
@@ -10,11 +11,8 @@ use http::{StatusCode, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    clock::now_ms,
     config::{Config, EdgeConfig, Secrets, TicketsConfig, secrets::EdgeSecrets},
     deliver::kv_api::KvApi,
-    http_client,
-    signing::signed_headers,
 };
 
 /// How long an answer may take.

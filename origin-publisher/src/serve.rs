@@ -3,21 +3,18 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use headstart_client::{clock::now_ms, http_client};
+use headstart_retail::{
+    RetailGenerator,
+    history::{HistoryError, PurchaseHistory},
+};
 use tokio::{net::TcpListener, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    clock::now_ms,
     config::{Config, GenerateConfig, Secrets},
     deliver::{self, Delivery},
-    generate::{
-        pool::{Pool, PoolSize},
-        retail::{
-            RetailGenerator,
-            history::{HistoryError, PurchaseHistory},
-        },
-    },
-    http_client,
+    generate::pool::{Pool, PoolSize},
     intake::{
         link::{self, Links},
         listener::{self, Listener},
@@ -28,9 +25,6 @@ use crate::{
     pipeline::Pipeline,
     shutdown::Shutdown,
 };
-
-/// The purchase history that comes with the program.
-const SAMPLE: &[u8] = include_bytes!("../data/sample-retail.csv");
 
 /// How long a shutdown waits for deliveries, at most; what is not delivered by then stays in the
 /// outbox. Long enough for one more flush to KV, which comes at most a second after the one before.
@@ -230,6 +224,6 @@ async fn start_pool(config: GenerateConfig) -> Result<Pool, ServeError> {
 fn history(path: Option<PathBuf>) -> Result<PurchaseHistory, HistoryError> {
     match path {
         Some(path) => PurchaseHistory::open(&path),
-        None => PurchaseHistory::read(SAMPLE),
+        None => PurchaseHistory::read(headstart_retail::SAMPLE),
     }
 }

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use serde::Serialize;
-
 use origin_publisher::{
     config::{Config, Loaded, Secrets, layers::process_environment, show},
     preflight,
     probe::{self, Finding},
 };
+use serde::Serialize;
 
 use super::{block_on, logging::say, output::Output};
 use crate::cli::{CheckArgs, ConfigCommand, ConfigSubcommand};

@@ -8,17 +8,14 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Args;
+use headstart_client::load::{
+    self, Plan, Round, Stage,
+    headstart::Headstart,
+    schedule::{Pace, Schedule},
+};
 use headstart_protocol::{limits::MAX_UPDATE_BYTES, topic::TopicName};
 use indicatif::{ProgressBar, ProgressStyle};
-
-use origin_publisher::{
-    config::{layers::process_environment, secrets},
-    load::{
-        self, Plan, Round, Stage,
-        headstart::Headstart,
-        schedule::{Pace, Schedule},
-    },
-};
+use origin_publisher::config::{layers::process_environment, secrets};
 
 use super::{
     output::Output,

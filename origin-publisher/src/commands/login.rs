@@ -8,12 +8,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Args;
-use headstart_protocol::{keys::KeyRing, login::LoginRequest};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Map, Value};
-use url::Url;
-
-use origin_publisher::login::{
+use headstart_client::race::{
     Plan,
     attempt::Attempt,
     offer_view,
@@ -22,6 +17,10 @@ use origin_publisher::login::{
     table,
     way::Way,
 };
+use headstart_protocol::{keys::KeyRing, login::LoginRequest};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value};
+use url::Url;
 
 use super::output::Output;
 use crate::cli::{EdgeArg, http_url};

@@ -8,20 +8,19 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
+use headstart_client::http_client;
 use headstart_protocol::{keys::Key, report::Status, topic::TopicName};
-use serde::Serialize;
-use tokio::sync::mpsc;
-use url::Url;
-
 use origin_publisher::{
     config::{EdgeConfig, Environment, Loaded, Override, layers::process_environment, secrets},
-    http_client,
     publish::{
         self, Happening, Plan,
         document::{self, Document},
         progress::Published,
     },
 };
+use serde::Serialize;
+use tokio::sync::mpsc;
+use url::Url;
 
 use super::{
     block_on,

@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use headstart_client::{
+    clock::whole_ms,
+    subscribe::{Happening, Start, Subscribe, Subscription, told},
+    token::Token,
+};
 use headstart_protocol::{
     channel::Gap, cursor::Cursors, limits::MAX_TOPICS_PER_CONNECTION, presence::Transport,
     topic::TopicName,
 };
 use serde::Serialize;
 use url::Url;
-
-use origin_publisher::{
-    clock::whole_ms,
-    config::secrets::Token,
-    subscribe::{Happening, Start, Subscribe, Subscription, told},
-};
 
 use super::{output::Output, signals::stop_signal};
 use crate::cli::EdgeArg;

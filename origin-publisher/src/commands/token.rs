@@ -4,16 +4,13 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
+use headstart_client::clock::now_ms;
 use headstart_protocol::{
     limits::MAX_TOKEN_BYTES,
     token::{self, Claims, NumericDate, Pattern},
 };
+use origin_publisher::config::{layers::process_environment, secrets};
 use serde_json::json;
-
-use origin_publisher::{
-    clock::now_ms,
-    config::{layers::process_environment, secrets},
-};
 
 use super::output::Output;
 use crate::cli::ConfigFile;

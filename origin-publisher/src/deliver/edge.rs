@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use headstart_client::clock::now_ms;
 use headstart_protocol::{
     event::Event, keys::KeyRing, limits::MAX_EVENTS_BODY_BYTES, settlement::Outcome, stamps::Point,
     ticket::Ticket,
@@ -17,7 +18,6 @@ use super::{
     queue::Queue,
 };
 use crate::{
-    clock::now_ms,
     outbox::{DeliveryId, Pending, Way},
     shutdown::Shutdown,
 };

@@ -7,6 +7,10 @@ use std::{
     time::Duration,
 };
 
+use headstart_client::{
+    backoff::Backoff,
+    clock::{now_ms, whole_ms},
+};
 use headstart_protocol::{
     keys::KeyRing,
     kv::{OfferMetadata, offer_key},
@@ -25,8 +29,6 @@ use super::{
     queue::Queue,
 };
 use crate::{
-    backoff::Backoff,
-    clock::{now_ms, whole_ms},
     metrics::Metrics,
     outbox::{DeliveryId, Outbox, Pending, Way},
     shutdown::Shutdown,

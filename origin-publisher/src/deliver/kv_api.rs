@@ -8,6 +8,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use headstart_client::{http_client, token::Token};
 use headstart_protocol::kv::OfferMetadata;
 use http::{
     HeaderValue, StatusCode,
@@ -19,10 +20,7 @@ use serde::{
 };
 
 use super::retry_after::retry_after;
-use crate::{
-    config::{KvConfig, secrets::Token},
-    http_client,
-};
+use crate::config::KvConfig;
 
 /// How long one bulk write may take: it may have tens of megabytes.
 const TIMEOUT: Duration = Duration::from_mins(1);

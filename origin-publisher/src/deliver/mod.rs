@@ -30,25 +30,25 @@ mod updates;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use budget::Budget;
+use edge::EventLane;
+use headstart_client::clock::now_ms;
 use headstart_protocol::{keys::Key, report::Status};
+use kv::KvLane;
+use kv_api::KvApi;
+use post::Poster;
 use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
+use updates::UpdateLane;
 
 use crate::{
-    clock::now_ms,
     config::{Config, EdgeConfig, Secrets, secrets::EdgeSecrets},
     metrics::Metrics,
     outbox::{EdgeWays, Outbox, OutboxError, Way},
     shutdown::Shutdown,
 };
-use budget::Budget;
-use edge::EventLane;
-use kv::KvLane;
-use kv_api::KvApi;
-use post::Poster;
-use updates::UpdateLane;
 
 /// How often the outbox is purged.
 const PURGE_EVERY: Duration = Duration::from_secs(10);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use headstart_client::{backoff::Backoff, clock::whole_ms};
 use headstart_protocol::limits::MAX_EVENTS_PER_BATCH;
 use tokio::time::Instant;
 
 use super::{batch_size::BatchSize, post::Failure};
-use crate::{backoff::Backoff, clock::whole_ms};
 
 /// Batches on their way at once. More than one, so that a batch does not wait for the answer to the
 /// one before; few, since an edge that is slow is not made faster by more.

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use headstart_client::{http_client, signing::signed_headers};
 use headstart_protocol::{
     event::MEDIA_TYPE_BATCH,
     keys::Key,
@@ -15,11 +16,7 @@ use headstart_protocol::{
 use http::{StatusCode, header::CONTENT_TYPE};
 
 use super::{Counters, EdgeRefusal, Listeners, Told, retry_after::retry_after};
-use crate::{
-    http_client,
-    outbox::{DeliveryId, Outbox},
-    signing::signed_headers,
-};
+use crate::outbox::{DeliveryId, Outbox};
 
 /// How long an edge may take to answer a batch.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use headstart_client::http_client;
 use headstart_protocol::{
     event::Event,
     report::{EventResult, PublishReport, Status},
@@ -16,7 +17,6 @@ use wiremock::{
 use super::*;
 use crate::{
     config::{self, Environment},
-    http_client,
     testing::{delivered, key, offer},
 };
 

@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use headstart_client::clock::now_ms;
 use headstart_protocol::{event::Event, limits::MAX_EVENTS_BODY_BYTES};
 use tokio::{
     task::JoinSet,
@@ -15,7 +16,6 @@ use super::{
     update_queue::UpdateQueue,
 };
 use crate::{
-    clock::now_ms,
     outbox::{DeliveryId, PendingUpdate, entry::published},
     shutdown::Shutdown,
 };

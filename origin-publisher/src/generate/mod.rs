@@ -1,12 +1,12 @@
 //! Turns a login into an offer: the [`Generator`] trait, the bounded [`pool`] it runs on
-//! and the [`retail`] generator.
+//! and the retail generator.
 //!
 //! A generator is plain synchronous code that uses a CPU. It knows nothing of tickets,
 //! networks or clocks; the pool keeps it away from the async threads and takes the stamps.
 
 pub mod deadline;
 pub mod pool;
-pub mod retail;
+mod retail;
 
 pub use deadline::Deadline;
 use headstart_protocol::login::LoginData;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use headstart_client::{backoff::Backoff, clock::now_ms};
 use headstart_protocol::{
     event::Event,
     login::LoginData,
@@ -11,8 +12,6 @@ use headstart_protocol::{
 };
 
 use crate::{
-    backoff::Backoff,
-    clock::now_ms,
     generate::GenerateError,
     outbox::OutboxError,
     pipeline::{Job, NotSettled, Pipeline},

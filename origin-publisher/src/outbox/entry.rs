@@ -1,5 +1,6 @@
 //! What the outbox keeps, and what it hands to the deliveries.
 
+use headstart_client::clock::now_ms;
 use headstart_protocol::{
     event::{Event, EventError},
     kv,
@@ -10,8 +11,6 @@ use headstart_protocol::{
     topic::TopicName,
     update::{self, UpdateError},
 };
-
-use crate::clock::now_ms;
 
 /// Names one delivery: one entry, to one edge, in one way. Grows with time.
 pub type DeliveryId = i64;

@@ -317,7 +317,7 @@ impl Outbox {
         if ids.is_empty() {
             return Ok(());
         }
-        let now_ms = crate::clock::now_ms();
+        let now_ms = headstart_client::clock::now_ms();
         let more = self
             .inner
             .writer

@@ -372,7 +372,7 @@ pub(super) fn keep_only(
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     let mut dropped = Vec::new();
-    let now_ms = crate::clock::now_ms();
+    let now_ms = headstart_client::clock::now_ms();
     for (edge, way) in found {
         let known = edges.iter().find(|known| known.name == edge);
         let is_kv = way == Way::Kv.name();

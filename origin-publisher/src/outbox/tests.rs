@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use headstart_client::clock::now_ms;
 use headstart_protocol::{
     event::{Data, Event},
     keys::Key,
@@ -14,7 +15,7 @@ use headstart_protocol::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::{clock::now_ms, testing::update};
+use crate::testing::update;
 
 const HOUR_MS: u64 = 3_600_000;
 

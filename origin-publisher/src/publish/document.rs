@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 
+use headstart_client::clock::{now_ms, whole_ms};
 use headstart_protocol::{
     event::{Data, Event, TYPE_UPDATE, is_json},
     limits::MAX_UPDATE_BYTES,
@@ -11,10 +12,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::Plan;
-use crate::{
-    clock::{now_ms, whole_ms},
-    outbox::TopicUpdate,
-};
+use crate::outbox::TopicUpdate;
 
 /// Lines that are read ahead.
 const AHEAD: usize = 1000;

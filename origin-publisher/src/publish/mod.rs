@@ -13,6 +13,7 @@ pub mod spool;
 
 use std::{collections::BTreeSet, path::PathBuf, pin::pin, time::Duration};
 
+use headstart_client::clock::now_ms;
 use headstart_protocol::{keys::Key, report::Status, topic::TopicName};
 use tokio::{
     sync::mpsc,
@@ -25,7 +26,6 @@ use self::{
     spool::Spool,
 };
 use crate::{
-    clock::now_ms,
     config::EdgeConfig,
     deliver::{Delivery, EdgeRefusal, Listeners, Told},
     outbox::{Committed, EdgeWays, Entry, Outbox, OutboxError, Way},

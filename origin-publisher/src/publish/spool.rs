@@ -10,10 +10,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    clock::now_ms,
-    outbox::{EdgeWays, Outbox, OutboxError, Purged, Way},
-};
+use headstart_client::clock::now_ms;
+
+use crate::outbox::{EdgeWays, Outbox, OutboxError, Purged, Way};
 
 /// Most publishers at a time with the same outbox.
 const MOST: usize = 64;

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
+use headstart_client::{http_client, testing::TopicEdge};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::{
-    http_client,
-    testing::{key, topic_edge::TopicEdge},
-};
+use crate::testing::key;
 
 fn edge_at(name: &str, url: &str) -> (EdgeConfig, Key) {
     let edge = EdgeConfig {

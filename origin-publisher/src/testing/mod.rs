@@ -1,23 +1,19 @@
 //! What several tests of this crate need: keys, tickets, offers, updates, an outbox, a pipeline, an edge.
 
-pub(crate) mod topic_edge;
-
 use std::{sync::Arc, time::Duration};
 
+pub(crate) use headstart_client::testing::key;
 use headstart_protocol::{
-    event::{Data, Event, TYPE_UPDATE},
-    keys::{Key, KeyRing},
+    keys::KeyRing,
     login::LoginData,
     settlement::{Attributes, Content, Outcome, Settlement},
     stamps::Stamps,
     ticket::{Ticket, TicketTimes},
 };
-use serde_json::value::RawValue;
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::{
-    clock::now_ms,
     generate::{
         self, Deadline, GenerateError, Generator,
         pool::{Pool, PoolSize},
@@ -25,17 +21,13 @@ use crate::{
     outbox::{EdgeWays, Outbox, TicketSettlement, TopicUpdate, Way},
     pipeline::Pipeline,
 };
+use headstart_client::clock::now_ms;
 
 /// The rule of tickets in tests.
 pub(crate) const TIMES: TicketTimes = TicketTimes {
     ttl_ms: 3_600_000,
     young_ms: 0,
 };
-
-/// A key made of one byte.
-pub(crate) fn key(fill: u8) -> Key {
-    Key::from_bytes(&[fill; 32]).unwrap()
-}
 
 /// The ring of the ticket key.
 pub(crate) fn ticket_keys() -> KeyRing {
@@ -75,12 +67,11 @@ pub(crate) fn entry(outcome: Outcome) -> TicketSettlement {
 
 /// An update of `topic` with this id, to be kept.
 pub(crate) fn update(topic: &str, id: &str) -> TopicUpdate {
-    let mut event = Event::new(id, "/origin/test", TYPE_UPDATE);
-    event.subject = Some(topic.to_owned());
-    event.data = Some(Data::Json(
-        RawValue::from_string(format!("{{ \"n\":\"{id}\" }}")).unwrap(),
-    ));
-    TopicUpdate::new(event, now_ms() + 3_600_000).unwrap()
+    TopicUpdate::new(
+        headstart_client::testing::update(topic, id),
+        now_ms() + 3_600_000,
+    )
+    .unwrap()
 }
 
 /// An outbox of its own for one edge, `edge`.

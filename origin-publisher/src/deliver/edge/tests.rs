@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Mutex, time::Instant as StdInstant};
 
+use headstart_client::http_client;
 use headstart_protocol::{
     event::MEDIA_TYPE_BATCH,
     report::{EventResult, PublishReport, Status},
@@ -14,7 +15,6 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::a
 use super::*;
 use crate::{
     deliver::{Counters, Listeners},
-    http_client,
     outbox::{Outbox, TicketSettlement},
     testing::{self, delivered, entry, key, offer, ticket_keys},
 };

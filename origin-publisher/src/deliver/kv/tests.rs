@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use headstart_client::{http_client, token::Token};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wiremock::{
@@ -12,8 +13,7 @@ use wiremock::{
 
 use super::*;
 use crate::{
-    config::{KvConfig, secrets::Token},
-    http_client,
+    config::KvConfig,
     outbox::TicketSettlement,
     testing::{self, delivered, offer, ticket_keys},
 };

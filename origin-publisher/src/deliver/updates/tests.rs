@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, sync::Mutex};
 
+use headstart_client::http_client;
 use headstart_protocol::{
     report::{EventResult, PublishReport, Status},
     stamps::{Point, Stamps},
@@ -14,7 +15,6 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::a
 use super::*;
 use crate::{
     deliver::{Counters, Listeners, Told},
-    http_client,
     outbox::{Entry, Outbox, TopicUpdate, Way},
     testing::{self, delivered, key, update},
 };

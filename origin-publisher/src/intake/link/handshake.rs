@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headstart_client::signing::signed_headers;
 use headstart_protocol::{limits::MAX_LINK_MESSAGE_BYTES, link::handshake_text};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
@@ -10,7 +11,6 @@ use tokio_tungstenite::{
 };
 
 use super::Links;
-use crate::signing::signed_headers;
 
 /// How long opening may take, TLS and all.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headstart_client::clock::now_ms;
 use headstart_protocol::{
     event::Event,
     link::FromOrigin,
@@ -10,10 +11,7 @@ use headstart_protocol::{
     ticket::{Ticket, TicketError},
 };
 
-use crate::{
-    clock::now_ms,
-    pipeline::{Job, Pipeline},
-};
+use crate::pipeline::{Job, Pipeline};
 
 /// Time kept back of a lease for the commit and for the ack to reach the edge; of a short lease, a
 /// quarter.

@@ -15,12 +15,13 @@ mod lease;
 
 use std::{sync::Arc, time::Duration};
 
+use conversation::{Desk, Ended};
+use headstart_client::backoff::Backoff;
 use headstart_protocol::keys::Key;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::{backoff::Backoff, config::EdgeConfig, pipeline::Pipeline, shutdown::Shutdown};
-use conversation::{Desk, Ended};
+use crate::{config::EdgeConfig, pipeline::Pipeline, shutdown::Shutdown};
 
 /// Shortest and longest wait before a link is opened again; jitter adds up to as much again.
 const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
@@ -106,7 +107,7 @@ async fn keep_one(links: Arc<Links>, number: u32, desks: watch::Sender<u32>) {
             edge,
             desk = number,
             reason,
-            retry_in_ms = crate::clock::whole_ms(wait),
+            retry_in_ms = headstart_client::clock::whole_ms(wait),
             "no link"
         );
         tokio::select! {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
+use headstart_client::clock::now_ms;
 use headstart_protocol::{
     event::Event,
     keys::KeyRing,
@@ -26,7 +27,6 @@ use tokio_tungstenite::{
 
 use super::*;
 use crate::{
-    clock::now_ms,
     config::EdgeConfig,
     outbox::{Outbox, Take, Way},
     testing::{self, key, login, ticket},
@@ -103,7 +103,7 @@ impl FakeLink {
     async fn lease(&mut self, name: &str, event: Event, expires_in: Duration) {
         self.say(&FromEdge::Lease {
             lease: name.to_owned(),
-            expires_in_ms: crate::clock::whole_ms(expires_in),
+            expires_in_ms: headstart_client::clock::whole_ms(expires_in),
             event: Box::new(event),
         })
         .await;

@@ -14,7 +14,6 @@ use http::{
     HeaderValue, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
 };
-
 use http_body_util::LengthLimitError;
 
 use super::BODY_TIMEOUT;

@@ -6,6 +6,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use headstart_client::clock::now_ms;
 use headstart_protocol::{
     login::{LoginAccepted, LoginData},
     ticket::Ticket,
@@ -20,7 +21,7 @@ use super::{
     admission::Admitted,
     answers::{Refusal, read},
 };
-use crate::{clock::now_ms, intake::unfinished::settle_journalled, pipeline::Job};
+use crate::{intake::unfinished::settle_journalled, pipeline::Job};
 
 pub(super) async fn login(
     State(listener): State<Listener>,

@@ -18,6 +18,8 @@ mod serving;
 
 use std::{sync::Arc, time::Duration};
 
+use admission::Admission;
+use answers::Refusal;
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, State},
@@ -25,15 +27,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use headstart_client::clock::now_ms;
 use headstart_protocol::limits::MAX_LOGIN_BODY_BYTES;
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
-use crate::{
-    clock::now_ms, config::Auth, metrics::MEDIA_TYPE, pipeline::Pipeline, shutdown::Shutdown,
-};
-use admission::Admission;
-use answers::Refusal;
+use crate::{config::Auth, metrics::MEDIA_TYPE, pipeline::Pipeline, shutdown::Shutdown};
 
 pub use serving::serve;
 

@@ -6,6 +6,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use headstart_client::clock::now_ms;
 use headstart_protocol::stamps::{Point, STAMPS_HEADER, Stamps};
 use http::{
     HeaderMap, HeaderValue, StatusCode,
@@ -16,7 +17,6 @@ use super::{
     Listener,
     answers::{Refusal, read},
 };
-use crate::clock::now_ms;
 
 pub(super) async fn offers(
     State(listener): State<Listener>,

@@ -1,7 +1,12 @@
 //! What the listener promises, over real HTTP.
 
+use headstart_client::{http_client, signing::signed_headers};
 use headstart_protocol::{
-    login::LoginAccepted, problem::Problem, signature::SignedHeaders, stamps::Point,
+    login::LoginAccepted,
+    problem::Problem,
+    signature::SignedHeaders,
+    stamps::{Point, STAMPS_HEADER, Stamps},
+    ticket::Ticket,
 };
 use reqwest::{Client, RequestBuilder, Response};
 use tempfile::TempDir;
@@ -12,14 +17,8 @@ use tokio::{
 
 use super::*;
 use crate::{
-    http_client,
     outbox::{Outbox, Way},
-    signing::signed_headers,
     testing::{self, key, ticket_keys},
-};
-use headstart_protocol::{
-    stamps::{STAMPS_HEADER, Stamps},
-    ticket::Ticket,
 };
 
 struct Running {
