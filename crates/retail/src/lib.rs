@@ -58,7 +58,7 @@ use crate::{
 };
 
 /// Rounds of scoring for one unit of effort. On real data more offers are hits up to an effort
-/// of about 4; beyond that the scores hardly move (`examples/retail_quality.rs` measures it).
+/// of about 4; beyond that the scores hardly move (`examples/quality.rs` measures it).
 pub const ROUNDS_PER_EFFORT: u32 = 8;
 
 /// The synthetic purchase history that comes with the project, as CSV.

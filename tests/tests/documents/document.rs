@@ -1,6 +1,6 @@
 //! What a document has in fenced blocks, and what is said of them.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use headstart_tests::edge_config::root;
 
@@ -55,7 +55,7 @@ pub fn documents() -> Vec<(String, String)> {
     let mut names: Vec<_> = entries
         .map(|entry| entry.expect("docs/ can be listed").file_name())
         .map(|name| format!("docs/{}", name.to_string_lossy()))
-        .filter(|name| name.ends_with(".md"))
+        .filter(|name| Path::new(name).extension().is_some_and(|it| it == "md"))
         .collect();
     names.sort();
     names.insert(0, "README.md".to_owned());

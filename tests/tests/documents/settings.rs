@@ -34,7 +34,7 @@ fn the_origin_takes_the_settings_of_every_block() {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("origin.toml"), &block.text).unwrap();
         // The one that the settings name.
-        let history = root().join("origin-publisher/data/sample-retail.csv");
+        let history = root().join("crates/retail/data/sample-retail.csv");
         fs::copy(history, folder.path().join("purchases.csv")).unwrap();
         let output = std::process::Command::new(binary())
             .args(["config", "check", "--config", "origin.toml"])
