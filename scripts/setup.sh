@@ -14,7 +14,13 @@ fail() { say "$*"; exit 1; }
 command -v cargo >/dev/null || fail "cargo is missing; install Rust with rustup: https://rustup.rs"
 command -v npm >/dev/null || fail "npm is missing; install Node 20 or newer: https://nodejs.org"
 
-# --- The Wasm target ---------------------------------------------------------
+# --- The compiler and its Wasm target ----------------------------------------
+
+# rust-toolchain.toml names the compiler; rustup installs it by itself, unless it was told not to.
+if ! cargo --version >/dev/null 2>&1; then
+  say "installing the Rust toolchain of rust-toolchain.toml (40 s)"
+  rustup toolchain install
+fi
 
 if ! [ -d "$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown" ]; then
   command -v rustup >/dev/null || fail "the Rust target wasm32-unknown-unknown is missing, and there is no rustup to add it"
@@ -28,7 +34,7 @@ fi
 # A registry mirror that lacks other systems' packages makes `npm install` drop them
 # from package-lock.json, and `npm ci` then refuses it: put those entries back.
 if ! [ node_modules/.package-lock.json -nt package-lock.json ]; then
-  say "installing wrangler, esbuild, Node and the libraries of the pages from npm (20 s)"
+  say "installing wrangler, esbuild, Node, the checkers and the libraries of the pages from npm (20 s)"
   npm ci --no-audit --no-fund --loglevel=error
 fi
 
