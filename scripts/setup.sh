@@ -19,7 +19,8 @@ command -v npm >/dev/null || fail "npm is missing; install Node 20 or newer: htt
 # rust-toolchain.toml names the compiler; rustup installs it by itself, unless it was told not to.
 if ! cargo --version >/dev/null 2>&1; then
   say "installing the Rust toolchain of rust-toolchain.toml (40 s)"
-  rustup toolchain install
+  # The compiler alone: rustup itself belongs to the user, and is not to be updated by the way.
+  rustup toolchain install --no-self-update
 fi
 
 if ! [ -d "$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown" ]; then
