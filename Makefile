@@ -1,7 +1,7 @@
 # Everything a developer does here. `make` alone says what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo dev login test bench lint fmt ci clean
+.PHONY: help setup build demo dev login test fuzz bench lint fmt ci clean
 
 # Whom `make login` logs in: a customer of the sample.
 CUSTOMER ?= 40228
@@ -28,14 +28,18 @@ login: ## log in at the edge of `make dev`: make login CUSTOMER=40228 (more: sou
 test: setup ## run every test: the rules, end to end, each line of the documents
 	@scripts/test.sh
 
+fuzz: ## give every reader of foreign bytes damaged input, for a minute: make fuzz FOR=60
+	@scripts/fuzz.sh $(FOR)
+
 bench: setup ## measure beside JavaScript and nchan, a quarter of an hour: make bench ARGS=--quick
 	@scripts/bench.sh $(ARGS)
 
-lint: setup ## check format, lints and dependencies
+lint: setup ## check formats, lints, types, docs, dependencies and layers
 	@scripts/lint.sh
 
-fmt: ## format the code
+fmt: setup ## format the code, Rust and JavaScript
 	@cargo fmt --all
+	@node_modules/.bin/biome check --write
 
 ci: ## what the server runs: tests and lints, from nothing
 	@.ci/run
