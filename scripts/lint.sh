@@ -1,37 +1,73 @@
 #!/usr/bin/env bash
-# Format, lints with warnings denied, unused dependencies, dependencies we do not want, openapi.yaml.
+# Formats, lints with warnings denied, types, docs, dependencies and layers: a function for each check, the
+# quick ones first. Ends with the first that fails.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT"
 
-echo "lint: format"
-cargo fmt --all --check
+rust_format() { cargo fmt --all --check; }
 
-echo "lint: clippy, for this machine and for the Worker"
-cargo clippy --quiet --workspace --all-targets -- -D warnings
-cargo clippy --quiet -p edge-worker --lib --target wasm32-unknown-unknown -- -D warnings
+clippy() { cargo clippy --quiet --locked --workspace --all-targets -- -D warnings; }
 
-echo "lint: unused dependencies"
-if ! MACHETE="$(tool cargo-machete "$MACHETE_VERSION")"; then
-  echo "lint: installing cargo-machete $MACHETE_VERSION (1 minute; done once)"
-  # A debug build compiles in a third of the time, and has little to do here.
-  cargo install --quiet --locked --debug --config profile.dev.debug=false \
-    --root "$TOOLS_DIR/cargo-machete-$MACHETE_VERSION" cargo-machete@"$MACHETE_VERSION"
-  MACHETE="$(tool cargo-machete "$MACHETE_VERSION")"
-fi
-"$MACHETE" --skip-target-dir .
+clippy_of_the_worker() { cargo clippy --quiet --locked -p edge-worker --lib --target wasm32-unknown-unknown -- -D warnings; }
 
-# TLS is rustls on ring. aws-lc gets in through default features, and costs a C build.
-if cargo tree --workspace --target all -i aws-lc-sys 2>/dev/null | grep .; then
-  echo "lint: aws-lc-sys is in the tree" >&2
-  exit 1
-fi
+rust_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --workspace --no-deps; }
 
-echo "lint: openapi.yaml"
-REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true redocly lint --format=stylish openapi.yaml
+unused_dependencies() {
+  local machete
+  if ! machete="$(tool cargo-machete "$MACHETE_VERSION")"; then
+    echo "lint: installing cargo-machete $MACHETE_VERSION (1 minute; done once)"
+    # A debug build compiles in a third of the time, and has little to do here.
+    cargo install --quiet --locked --debug --config profile.dev.debug=false \
+      --root "$TOOLS_DIR/cargo-machete-$MACHETE_VERSION" cargo-machete@"$MACHETE_VERSION"
+    machete="$(tool cargo-machete "$MACHETE_VERSION")"
+  fi
+  "$machete" --skip-target-dir .
+}
 
-if command -v shellcheck >/dev/null; then
-  echo "lint: shell scripts"
+licences_and_bans() { node scripts/dependencies.mjs; }
+
+# What decides for the edge knows nothing of its platform, so it is tested natively.
+pure_rules() {
+  local tree
+  tree="$(cargo tree --locked -p headstart-edge-rules -e normal --prefix none)"
+  if grep -E '^(worker|wasm-bindgen) ' <<<"$tree"; then
+    echo "headstart-edge-rules depends on it" >&2
+    return 1
+  fi
+}
+
+circles_between_files() {
+  node --test --test-reporter=dot scripts/*.test.mjs
+  node scripts/circles.mjs
+}
+
+javascript() { biome ci --error-on-warnings; }
+
+# The client is held against the types that it is published with.
+types_of_the_client() { tsc --project edge-worker/pages/client; }
+
+openapi() {
+  REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true redocly lint --format=stylish openapi.yaml
+}
+
+shell_scripts() {
+  command -v shellcheck >/dev/null || return 0
   shellcheck -x -P SCRIPTDIR scripts/*.sh .ci/run
-fi
+}
+
+check() { echo "lint: ${1//_/ }"; "$1"; }
+
+check rust_format
+check javascript
+check types_of_the_client
+check shell_scripts
+check openapi
+check circles_between_files
+check licences_and_bans
+check pure_rules
+check unused_dependencies
+check clippy
+check clippy_of_the_worker
+check rust_docs
 echo "lint: clean"

@@ -1,0 +1,54 @@
+// Tests of circles.mjs, on small made-up crates: node --test scripts/*.test.mjs
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { circles } from './circles.mjs';
+
+const found = (sources, known) => circles(Object.entries(sources), known).found;
+
+test('two files that use each other are a circle', () => {
+  const sources = { 'lib.rs': 'mod a; mod b;', 'a.rs': 'use crate::b::B;', 'b.rs': 'use super::a::A;' };
+  assert.deepEqual(found(sources), [['a.rs', 'b.rs', 'a.rs']]);
+});
+
+test('one direction is none', () => {
+  const sources = { 'lib.rs': 'mod a; mod b;', 'a.rs': 'use crate::b::{self, B};', 'b.rs': 'use std::fmt;' };
+  assert.deepEqual(found(sources), []);
+});
+
+test('braces, new names, paths in code and re-exports lead to the file that is meant', () => {
+  const sources = {
+    'lib.rs': 'mod a; mod b; mod c;',
+    'a/mod.rs': 'mod inner; pub use inner::{Thing as Part, Other};',
+    'a/inner.rs': 'use crate::{c::Z, b::{x::X as Y, B}};',
+    'b.rs': 'fn f() -> crate::c::Z { crate::c::make() }',
+    'c.rs': 'use crate::a::Part;',
+  };
+  assert.deepEqual(found(sources), [
+    ['a/inner.rs', 'c.rs', 'a/inner.rs'],
+    ['b.rs', 'c.rs', 'a/inner.rs', 'b.rs'],
+  ]);
+});
+
+test('tests, comments and strings do not count', () => {
+  const sources = {
+    'lib.rs': 'mod a; mod b; #[cfg(test)] mod whole;',
+    'a.rs': 'use crate::b::B; // crate::whole::W\n#[cfg(test)]\nmod tests { use super::*; }',
+    'b.rs': '/* crate::a */ const S: &str = "crate::a::A"; #[cfg(test)] mod tests { use crate::a::A; fn f() {} }',
+    'whole.rs': 'use crate::a::A;',
+  };
+  assert.deepEqual(found(sources), []);
+});
+
+test('what a file takes from the mod.rs above it does not count', () => {
+  const sources = { 'lib.rs': 'mod a;', 'a/mod.rs': 'mod b; use b::B; struct A;', 'a/b.rs': 'use super::A;' };
+  assert.deepEqual(found(sources), []);
+});
+
+test('a known step is left out, and one that closes no circle is told', () => {
+  const sources = { 'lib.rs': 'mod a; mod b;', 'a.rs': 'use crate::b::B;', 'b.rs': 'use crate::a::A;' };
+  assert.deepEqual(found(sources, [['b.rs', 'a.rs']]), []);
+  const cut = Object.entries({ ...sources, 'b.rs': '' });
+  assert.deepEqual(circles(cut, [['b.rs', 'a.rs']]).idle, [['b.rs', 'a.rs']]);
+});
