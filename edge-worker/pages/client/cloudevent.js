@@ -6,7 +6,7 @@ export const stampsOf = (pairs) =>
 
 // The data: JSON parsed, other text as a string, anything else as an ArrayBuffer. With it, what is said of it.
 export const opened = (event) => ({
-  data: event.data_base64 ? Uint8Array.from(atob(event.data_base64), (byte) => byte.charCodeAt()).buffer : event.data,
+  data: event.data_base64 ? Uint8Array.from(atob(event.data_base64), (byte) => byte.charCodeAt(0)).buffer : event.data,
   mediaType: event.datacontenttype ?? 'application/json',
   stamps: stampsOf(Object.entries(event)),
   id: event.id,

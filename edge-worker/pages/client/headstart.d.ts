@@ -243,6 +243,8 @@ export interface Nearest {
 
 /** What the edge refused, and why: RFC 9457's problem details. */
 export class ProblemError extends Error {
+  /** Only the client makes one. */
+  private constructor();
   /** `urn:headstart:` and a slug, such as `urn:headstart:expired-ticket`. */
   type: string;
   title?: string;

@@ -19,6 +19,7 @@ export { ProblemError } from './problem.js';
 
 const LOGIN_TRIES = 8;
 
+/** @type {typeof import('./headstart.d.ts').connect} */
 export function connect(url = new URL(import.meta.url).origin, { token, credentials } = {}) {
   url = url.replace(/\/$/, '');
   const memory = {};
@@ -39,7 +40,7 @@ export function connect(url = new URL(import.meta.url).origin, { token, credenti
         memory,
         signal,
         tries: LOGIN_TRIES,
-        attempt: async (_, opened, signal) => (await ask(url + '/login', { ...init, signal })).json(),
+        attempt: async (_via, _opened, signal) => (await ask(url + '/login', { ...init, signal })).json(),
       });
     },
 

@@ -46,8 +46,8 @@ export async function ask(url, init) {
   throw new ProblemError({
     status: answer.status,
     title: 'HTTP ' + answer.status,
-    retryAfter: answer.headers.get('retry-after') * 1000,
-    ...(await answer.json().catch(() => {})),
+    retryAfter: /** @type {any} */ (answer.headers.get('retry-after')) * 1000,
+    .../** @type {{}} */ (await answer.json().catch(() => {})),
   });
 }
 
@@ -55,14 +55,14 @@ export async function ask(url, init) {
 // after the colon; and for each piece that comes one without data, since heartbeats and `retry` are lines
 // that end no event.
 export async function* events(url, init) {
-  const { body } = await ask(url, init);
+  const { body } = /** @type {{ body: ReadableStream }} */ (await ask(url, init));
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let event = {};
   for (let rest = ''; ; ) {
     const { done, value } = await reader.read();
     if (done) return;
     const lines = (rest + value).split('\n');
-    rest = lines.pop();
+    rest = /** @type {string} */ (lines.pop());
     for (const text of lines) {
       const [name, ...rest] = text.split(': ');
       if (name) event[name] = (name in event ? event[name] + '\n' : '') + rest.join(': ');

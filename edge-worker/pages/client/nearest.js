@@ -2,6 +2,7 @@
 
 import { ask, line } from './line.js';
 
+/** @type {typeof import('./headstart.d.ts').nearest} */
 export async function nearest(urls, { samples = 3, timeout = 3000 } = {}) {
   const all = await Promise.all(
     urls.map(async (url) => {

@@ -5,17 +5,26 @@ import { ask, events, socket } from './line.js';
 import { pause, persist } from './persist.js';
 import { problem } from './problem.js';
 
-// Waits for the offer of `ticket` at the edge `url`.
+/**
+ * Waits for the offer of `ticket` at the edge `url`.
+ *
+ * @param {string} url
+ * @param {Record<string, number>} memory
+ * @param {string} ticket
+ * @param {import('./headstart.d.ts').OfferOptions} [options]
+ * @returns {Promise<import('./headstart.d.ts').Offer>}
+ */
 export function offer(url, memory, ticket, { transports = ['sse', 'ws', 'wait', 'poll'], signal, onTransport } = {}) {
   url += '/tickets/' + ticket;
 
   // What an answer with the offer says; nothing where it is not there yet.
+  /** @returns {Promise<void | Omit<import('./headstart.d.ts').Offer, 'via'>>} */
   async function read(signal, headers) {
     const answer = await ask(url, { signal, headers });
     const header = (name) => answer.headers.get(name) ?? '';
     if (answer.status === 202) {
       // An answer that was held need not be waited for once more.
-      return pause(header('preference-applied') ? 0 : header('retry-after') * 1000, signal);
+      return pause(header('preference-applied') ? 0 : /** @type {any} */ (header('retry-after')) * 1000, signal);
     }
     const mediaType = header('content-type');
     const kind = /[/+]json/.test(mediaType) ? 'json' : /^text/.test(mediaType) ? 'text' : 'arrayBuffer';
@@ -28,6 +37,7 @@ export function offer(url, memory, ticket, { transports = ['sse', 'ws', 'wait', 
   }
 
   // What the event that settled the ticket says.
+  /** @returns {ReturnType<typeof read> | Omit<import('./headstart.d.ts').Offer, 'via'>} */
   function settled(text, signal) {
     const event = JSON.parse(text);
     if (/failed$/.test(event.type)) throw problem('generation-failed', 502, event.data?.reason);

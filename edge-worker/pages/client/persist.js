@@ -19,6 +19,13 @@ export const pause = (ms, signal) =>
 // It says by `opened()` that its transport gets through.
 // `rest(ms, error)` pauses between rounds. `memory` is how often each transport failed in a row while
 // another one got through.
+/**
+ * @param {{
+ *   transports: string[], memory: Record<string, number>, signal?: AbortSignal, tries?: number,
+ *   attempt: (transport: string, opened: (retry?: any) => void, signal: AbortSignal, alive: () => void) => any,
+ *   rest?: (ms: number, error?: any) => Promise<unknown>,
+ * }} how
+ */
 export async function persist({
   transports,
   memory,

@@ -1,6 +1,7 @@
 // What the edge refuses, as errors (RFC 9457).
 
 export class ProblemError extends Error {
+  /** @param {Partial<import('./headstart.d.ts').ProblemError>} told */
   constructor(told) {
     super(told.detail ?? told.title);
     Object.assign(this, { name: 'ProblemError', type: 'about:blank', detail: told.title, ...told });

@@ -6,8 +6,19 @@ import { pause, persist } from './persist.js';
 import { problem } from './problem.js';
 import { whileAway } from './while_away.js';
 
+/** @typedef {import('./headstart.d.ts').Subscription} Subscription */
+
+/**
+ * @param {string} url
+ * @param {Record<string, number>} memory
+ * @param {(refused: unknown) => Promise<string | null | undefined>} bearer
+ * @param {RequestCredentials | undefined} credentials
+ * @param {string | string[]} topics
+ * @param {import('./headstart.d.ts').SubscribeOptions} options
+ * @returns {Subscription}
+ */
 export function subscribe(url, memory, bearer, credentials, topics, options = {}) {
-  topics = [topics].flat();
+  topics = /** @type {string[]} */ ([topics].flat());
   const { transports = ['ws', 'sse', 'poll'], cursor = '', latest, ack, place, pauseAfter = 60000 } = options;
   // The last sequence of each topic.
   const at = { __proto__: null };
@@ -23,8 +34,17 @@ export function subscribe(url, memory, bearer, credentials, topics, options = {}
   let refused;
 
   // At once. A callback that fails is a rejection that nobody handles, and costs the page no update.
-  const call = async (name, ...values) => options[name]?.(...values);
+  /**
+   * @template {'onUpdate' | 'onGap' | 'onState' | 'onWelcome'} Name
+   * @param {Name} name
+   * @param {Parameters<NonNullable<import('./headstart.d.ts').SubscribeOptions[Name]>>} values
+   */
+  const call = async (name, ...values) => /** @type {any} */ (options)[name]?.(...values);
 
+  /**
+   * @param {import('./headstart.d.ts').State} state
+   * @param {import('./headstart.d.ts').StateInfo} [info]
+   */
   const tell = (state, info) => {
     subscription.state = state;
     call('onState', state, { transport: subscription.transport, ...info });
@@ -52,7 +72,7 @@ export function subscribe(url, memory, bearer, credentials, topics, options = {}
     if (welcome) {
       link.opened();
       refused = undefined;
-      for (const topic of topics) at[topic] ??= Math.max(0, welcome.topics[topic] - !!latest);
+      for (const topic of topics) at[topic] ??= Math.max(0, welcome.topics[topic] - /** @type {any} */ (!!latest));
       tell('open');
       call('onWelcome', welcome);
       unanswered.forEach(({ message }) => publish(message));
@@ -87,7 +107,7 @@ export function subscribe(url, memory, bearer, credentials, topics, options = {}
       init: { credentials, signal, headers: token ? { authorization: 'Bearer ' + token } : {} },
       query:
         '/topics?topic=' +
-        topics.map(encodeURIComponent).join('&topic=') +
+        /** @type {string[]} */ (topics).map(encodeURIComponent).join('&topic=') +
         (latest ? '&latest=1' : '') +
         '&last_event_id=' +
         subscription.cursor,
@@ -125,6 +145,7 @@ export function subscribe(url, memory, bearer, credentials, topics, options = {}
   // What a link needs, and the function by which it sends messages, where it can.
   const link = { url, topics, at, ack, place, take, told: (ms) => (subscription.roundTrip = ms) };
 
+  /** @type {{ -readonly [Name in keyof Subscription]: Subscription[Name] }} */
   const subscription = {
     state: 'connecting',
 
