@@ -30,7 +30,10 @@ use headstart_edge_rules::topic::history::HistoryLimits;
 use headstart_protocol::{keys::KeyRing, ticket::TicketTimes};
 use worker::{Env, console_error, console_warn, js_sys::Reflect, wasm_bindgen::JsValue};
 
-use crate::http::{cors::Cors, error::Error};
+use crate::http::{
+    cors::Cors,
+    error::{Error, Misconfigured},
+};
 
 /// What a deployment that lets anyone log in says of itself.
 pub const OPEN_WARNING: &str =
@@ -64,10 +67,6 @@ impl LoginAuth {
         }
     }
 }
-
-/// What is wrong with the settings: one sentence each, none with a secret in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Misconfigured(pub Vec<String>);
 
 /// The settings, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

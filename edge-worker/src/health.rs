@@ -2,12 +2,10 @@
 
 use serde::Serialize;
 
-use crate::{
-    config::Misconfigured,
-    http::{
-        answer::Answer,
-        request::{Reply, RequestContext},
-    },
+use crate::http::{
+    answer::Answer,
+    error::Misconfigured,
+    request::{Reply, RequestContext},
 };
 
 #[derive(Serialize)]

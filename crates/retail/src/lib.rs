@@ -14,7 +14,7 @@
 //! | ... by a random walk beyond both | `walk` |
 //! | ... by what sells in the country | `popularity` |
 //! | not five of the same thing | `diversity` |
-//! | a price | [`discount`] |
+//! | a price | [`mod@discount`] |
 //! | a sentence for each | `explain`, [`wording`] |
 //! | the JSON | [`offers`] |
 //!

@@ -15,7 +15,9 @@ use headstart_protocol::{
 };
 use worker::{console_error, wasm_bindgen::JsValue};
 
-use crate::config::Misconfigured;
+/// What is wrong with the settings: one sentence each, none with a secret in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misconfigured(pub Vec<String>);
 
 /// Why a request is not answered as its sender hoped. What is shown of it never holds a secret.
 #[derive(Debug, thiserror::Error)]

@@ -5,8 +5,13 @@ use std::rc::Rc;
 use worker::{Context, Env, web_sys};
 
 use crate::{
-    config::{self, Config, Misconfigured},
-    http::{answer::Answer, cors::Cors, error::Error, head::Head},
+    config::{self, Config},
+    http::{
+        answer::Answer,
+        cors::Cors,
+        error::{Error, Misconfigured},
+        head::Head,
+    },
     platform,
 };
 

@@ -18,7 +18,7 @@ use worker::{Env, web_sys};
 use crate::{
     http::{error::Error, request::RequestContext},
     platform::{self, Object},
-    topic::{routes::presence::AckBody, subscription::Subscription},
+    topic::{sessions::ack::AckBody, subscription::Subscription},
 };
 
 /// The binding of the class `RelayDo`.

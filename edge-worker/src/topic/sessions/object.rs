@@ -24,8 +24,8 @@ use crate::{
     platform::{self, sockets, websocket},
     ticket::routes::stream_headers,
     topic::{
-        routes::presence::AckBody,
         sessions::{
+            ack::AckBody,
             connections::Connections,
             session::{self, Asked, Session},
         },
