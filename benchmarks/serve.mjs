@@ -10,9 +10,9 @@ import { dirname, relative, resolve } from 'node:path';
 import { unstable_getMiniflareWorkerOptions } from 'wrangler';
 
 // It comes with wrangler, in the version that fits.
-const { Miniflare, convertV4MiniflareOptions } = createRequire(
-  createRequire(import.meta.url).resolve('wrangler'),
-)('miniflare');
+const { Miniflare, convertV4MiniflareOptions } = createRequire(createRequire(import.meta.url).resolve('wrangler'))(
+  'miniflare',
+);
 
 const [config, state, ...settings] = process.argv.slice(2);
 

@@ -13,11 +13,8 @@ const CRATES = ['benchmarks', 'edge-worker', 'origin-publisher', 'tests', ...glo
 // closes no circle any more fails the check, too.
 const KNOWN = [
   ['edge-worker/src/topic/root/presence.rs', 'edge-worker/src/topic/root/object.rs'],
-  ['origin-publisher/src/commands/load.rs', 'origin-publisher/src/cli.rs'],
-  ['origin-publisher/src/commands/publish.rs', 'origin-publisher/src/cli.rs'],
-  ['origin-publisher/src/commands/token.rs', 'origin-publisher/src/cli.rs'],
-  ['origin-publisher/src/load/shared.rs', 'origin-publisher/src/load/subscriber.rs'],
-  ['origin-publisher/src/login/story.rs', 'origin-publisher/src/login/attempt.rs'],
+  ['crates/client/src/load/shared.rs', 'crates/client/src/load/subscriber.rs'],
+  ['crates/client/src/race/story.rs', 'crates/client/src/race/attempt.rs'],
   ['origin-publisher/src/outbox/statements.rs', 'origin-publisher/src/outbox/updates.rs'],
 ];
 

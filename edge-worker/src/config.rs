@@ -10,7 +10,7 @@
 //! | `TOKEN_AUDIENCE` | none | whom the `aud` of every token must name; without it a token may have none |
 //! | `ORIGIN_URL` | none | the origin's listener, for `POST /offers`, which asks it while the client waits |
 //! | `CORS_ORIGINS` | none | pages that may call the edge, comma separated; `*` for all |
-//! | `LOGIN_DESKS` | 1 | over how many desks logins are fanout; 1 to 256 |
+//! | `LOGIN_DESKS` | 1 | over how many desks logins are spread; 1 to 256 |
 //! | `LOGIN_TIMEOUT_SECONDS` | 30 | until a login that no origin takes fails; 1 to 600 |
 //! | `LEASE_SECONDS` | 30 | until a login that is not acked goes to another origin; 1 to 600 |
 //! | `TICKET_TTL_SECONDS` | 3600 | how long a ticket lives; 1 to 604,800 (a week) |
@@ -81,7 +81,7 @@ pub struct Config {
     pub cors: Cors,
     /// The origin's listener, without a slash at its end.
     pub origin_url: Option<String>,
-    /// Over how many desks logins are fanout.
+    /// Over how many desks logins are spread.
     pub desks: u32,
     /// Until a login that no origin takes fails, in milliseconds.
     pub login_timeout_ms: u64,

@@ -1,5 +1,6 @@
 //! The `origin-publisher` binary: reads what it is told, and hands over to the library.
 
+mod arguments;
 mod cli;
 mod commands;
 

@@ -9,7 +9,8 @@ import { ask, newPage, proxy, screenshot, until, withBrowser, within } from './l
 const EXAMPLES = new URL('../../docs/examples/', import.meta.url);
 
 // What a browser says of a connection that could not be opened, or broke.
-const BROKEN = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE_CHUNKED_ENCODING|WebSocket connection to/;
+const BROKEN =
+  /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE_CHUNKED_ENCODING|WebSocket connection to/;
 
 let fresh = 0;
 const freshTopic = (prefix = 'test') => `${prefix}/client-${(fresh += 1)}`;
@@ -62,7 +63,11 @@ async function offersComeByEveryTransport(browser, { url }) {
     const ways = ['sse', 'ws', 'wait', 'poll'];
     return Promise.all(ways.map((way) => edge.offer(ticket, { transports: [way] })));
   });
-  same(offers.map(({ via }) => via), ['sse', 'ws', 'wait', 'poll'], 'the ways');
+  same(
+    offers.map(({ via }) => via),
+    ['sse', 'ws', 'wait', 'poll'],
+    'the ways',
+  );
   for (const offer of offers) {
     same(offer.content, offers[0].content, `the offer by ${offer.via}`);
     same(offer.content.items.length, 3, 'its items');
@@ -125,13 +130,16 @@ async function blockedTransportsAreGoneAround(browser, { url }) {
 async function nothingIsLostOrDoubledOverARestart(browser, { url }) {
   const topics = [freshTopic(), freshTopic()];
   for (const topic of topics) await publish(topic, 1, 3);
-  const pages = await Promise.all(['ws', 'sse', 'poll'].map(async (transport) => {
-    const page = await edgePage(browser, url);
-    const follow = ([topics, transports]) => void globalThis.follow(topics, { transports, cursor: topics[0] + '=0', latest: true });
-    await page.evaluate(follow, [topics, [transport]]);
-    await has(page, 4);
-    return page;
-  }));
+  const pages = await Promise.all(
+    ['ws', 'sse', 'poll'].map(async (transport) => {
+      const page = await edgePage(browser, url);
+      const follow = ([topics, transports]) =>
+        void globalThis.follow(topics, { transports, cursor: topics[0] + '=0', latest: true });
+      await page.evaluate(follow, [topics, [transport]]);
+      await has(page, 4);
+      return page;
+    }),
+  );
   for (const topic of topics) await publish(topic, 4, 6);
   const shop = await edgePage(browser, url);
   await ask('kill');
@@ -141,7 +149,9 @@ async function nothingIsLostOrDoubledOverARestart(browser, { url }) {
     const { ticket } = await edge.login('40155');
     return (await edge.offer(ticket)).content.items.length > 0;
   });
-  await until('a broken connection', async () => (await told(pages[0])).states.some((state) => state.startsWith('waiting')));
+  await until('a broken connection', async () =>
+    (await told(pages[0])).states.some((state) => state.startsWith('waiting')),
+  );
   await ask('start');
   for (const topic of topics) await publish(topic, 7, 9);
   same(await login, true, 'the offer of a login while the edge was away');
@@ -163,9 +173,16 @@ async function aGapIsTold(browser, { url, history }) {
   await publish(topic, 1, history + 5);
   for (const transport of ['ws', 'sse', 'poll']) {
     const page = await edgePage(browser, url);
-    await page.evaluate(([topic, transport]) => void follow(topic, { transports: [transport], cursor: topic + '=2' }), [topic, transport]);
+    await page.evaluate(
+      ([topic, transport]) => void follow(topic, { transports: [transport], cursor: topic + '=2' }),
+      [topic, transport],
+    );
     await has(page, history);
-    same((await told(page)).gaps.map(({ after, first }) => [after, first]), [[2, 6]], `the gap by ${transport}`);
+    same(
+      (await told(page)).gaps.map(({ after, first }) => [after, first]),
+      [[2, 6]],
+      `the gap by ${transport}`,
+    );
     same(await sequences(page, topic), numbers(6, history + 5), `what is left, by ${transport}`);
     page.quiet();
   }
@@ -173,25 +190,32 @@ async function aGapIsTold(browser, { url, history }) {
 
 async function tokensAreRefreshed(browser, { url }) {
   const topic = freshTopic('private');
-  await Promise.all(['ws', 'sse', 'poll'].map(async (transport) => {
-    const page = await edgePage(browser, url);
-    let asked = 0;
-    await page.exposeFunction('token', () => {
-      asked += 1;
-      return ask('token', topic, asked > 1 ? 3600 : 3);
-    });
-    await page.evaluate(([topic, transport]) => void follow(topic, { transports: [transport], cursor: topic + '=0' }, token), [topic, transport]);
-    await until('another token', () => asked > 1);
-    await publish(topic, 1, 1);
-    await until('the update', async () => (await told(page)).updates.length > 0);
-    const { updates, states } = await told(page);
-    same(new Set(updates.map((update) => update[1])).size, updates.length, 'the updates');
-    if (states.some((state) => state.startsWith('closed'))) throw new Error(states.join());
-    page.quiet(/status of 40[14]/);
-  }));
+  await Promise.all(
+    ['ws', 'sse', 'poll'].map(async (transport) => {
+      const page = await edgePage(browser, url);
+      let asked = 0;
+      await page.exposeFunction('token', () => {
+        asked += 1;
+        return ask('token', topic, asked > 1 ? 3600 : 3);
+      });
+      await page.evaluate(
+        ([topic, transport]) => void follow(topic, { transports: [transport], cursor: topic + '=0' }, token),
+        [topic, transport],
+      );
+      await until('another token', () => asked > 1);
+      await publish(topic, 1, 1);
+      await until('the update', async () => (await told(page)).updates.length > 0);
+      const { updates, states } = await told(page);
+      same(new Set(updates.map((update) => update[1])).size, updates.length, 'the updates');
+      if (states.some((state) => state.startsWith('closed'))) throw new Error(states.join());
+      page.quiet(/status of 40[14]/);
+    }),
+  );
   const page = await edgePage(browser, url);
   await page.evaluate((topic) => void follow(topic, { transports: ['sse'] }, 'none'), topic);
-  const refusal = await until('the end', async () => (await told(page)).states.find((state) => state.startsWith('closed')));
+  const refusal = await until('the end', async () =>
+    (await told(page)).states.find((state) => state.startsWith('closed')),
+  );
   if (!/token/.test(refusal)) throw new Error(refusal);
   page.quiet(/status of 401/);
 }
@@ -200,16 +224,19 @@ async function publishesWithAToken(browser, { url }) {
   const topic = freshTopic();
   const page = await edgePage(browser, url);
   const token = await ask('token', topic, 3600);
-  const results = await page.evaluate(async ([topic, token]) => {
-    const { sub } = follow(topic, {}, token);
-    const first = await sub.publish({ data: { home: 1 }, id: 'one' });
-    const again = await sub.publish({ data: { home: 1 }, id: 'one' });
-    const stranger = client.connect().subscribe(topic);
-    const refused = await stranger.publish({ data: 2 });
-    const unsendable = client.connect().subscribe(topic, { transports: ['sse'] });
-    const error = await unsendable.publish({ data: 3 }).catch((error) => error.type);
-    return [first.status, again.status, refused.status, error];
-  }, [topic, token]);
+  const results = await page.evaluate(
+    async ([topic, token]) => {
+      const { sub } = follow(topic, {}, token);
+      const first = await sub.publish({ data: { home: 1 }, id: 'one' });
+      const again = await sub.publish({ data: { home: 1 }, id: 'one' });
+      const stranger = client.connect().subscribe(topic);
+      const refused = await stranger.publish({ data: 2 });
+      const unsendable = client.connect().subscribe(topic, { transports: ['sse'] });
+      const error = await unsendable.publish({ data: 3 }).catch((error) => error.type);
+      return [first.status, again.status, refused.status, error];
+    },
+    [topic, token],
+  );
   same(results, ['accepted', 'duplicate', 'rejected', 'urn:headstart:upgrade-required'], 'the results');
   await has(page, 1);
   same((await told(page)).updates, [[topic, 1, { home: 1 }]], 'the update');
@@ -230,10 +257,13 @@ async function acksShowWhoIsThere(browser, { url }) {
   const subscribers = await until('their round trips', async () => {
     const answer = await fetch(`${url}/topics/${topic}/subscribers`);
     const { subscribers } = await answer.json();
-    return subscribers.length === 2 && subscribers.every(({ roundtrip, place }) => roundtrip && place.shared) && subscribers;
+    return (
+      subscribers.length === 2 && subscribers.every(({ roundtrip, place }) => roundtrip && place.shared) && subscribers
+    );
   });
   same(subscribers.map(({ transport }) => transport).sort(), ['sse', 'ws'], 'who is there');
-  if (!(await until('a round trip', () => pages[0].evaluate(() => following.sub.roundTrip)) > 0)) throw new Error('no time');
+  if (!((await until('a round trip', () => pages[0].evaluate(() => following.sub.roundTrip))) > 0))
+    throw new Error('no time');
   for (const page of pages) page.quiet();
 }
 
@@ -242,10 +272,11 @@ async function pausesWhileHiddenOrOffline(browser, { url }) {
   const page = await edgePage(browser, url);
   await page.evaluate((topic) => void follow(topic, { pauseAfter: 50 }), topic);
   await welcomed(page);
-  const hide = (hidden) => page.evaluate((hidden) => {
-    Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
-    document.dispatchEvent(new Event('visibilitychange', { bubbles: true }));
-  }, hidden);
+  const hide = (hidden) =>
+    page.evaluate((hidden) => {
+      Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+      document.dispatchEvent(new Event('visibilitychange', { bubbles: true }));
+    }, hidden);
   const isIn = (state) => until(state, async () => (await told(page)).states.at(-1) === state);
   await hide(true);
   await isIn('paused');
@@ -296,27 +327,35 @@ async function aListedPageUsesTheCookie(browser, { url, foreign }) {
   await publish(topic, 1, 1);
   for (const transport of ['ws', 'sse', 'poll']) {
     const page = await newPage(browser);
-    await page.context().addCookies([{ name: 'headstart_token', value: token, url, httpOnly: true, sameSite: 'Strict' }]);
+    await page
+      .context()
+      .addCookies([{ name: 'headstart_token', value: token, url, httpOnly: true, sameSite: 'Strict' }]);
     await page.goto(`${foreign}/shop.html?edge=${url}`);
-    const told = await page.evaluate(async ([url, topic, transport]) => {
-      const { connect } = await import(url + '/headstart.js');
-      const first = (credentials) => new Promise((resolve) => {
-        const subscription = connect(url, { credentials }).subscribe(topic, {
-          transports: [transport],
-          cursor: topic + '=0',
-          ack: true,
-          onUpdate: ({ data }) => resolve(data),
-          onState: (state, { error }) => state === 'closed' && resolve(error.type),
-        });
-        globalThis.subscriptions = [...(globalThis.subscriptions ?? []), subscription];
-      });
-      return [await first('include'), await first()];
-    }, [url, topic, transport]);
+    const told = await page.evaluate(
+      async ([url, topic, transport]) => {
+        const { connect } = await import(url + '/headstart.js');
+        const first = (credentials) =>
+          new Promise((resolve) => {
+            const subscription = connect(url, { credentials }).subscribe(topic, {
+              transports: [transport],
+              cursor: topic + '=0',
+              ack: true,
+              onUpdate: ({ data }) => resolve(data),
+              onState: (state, { error }) => state === 'closed' && resolve(error.type),
+            });
+            globalThis.subscriptions = [...(globalThis.subscriptions ?? []), subscription];
+          });
+        return [await first('include'), await first()];
+      },
+      [url, topic, transport],
+    );
     // A WebSocket carries it whatever is asked.
     same(told, [1, transport === 'ws' ? 1 : 'urn:headstart:token-required'], transport);
     if (transport === 'sse') {
       const acked = async () => {
-        const answer = await fetch(`${url}/topics/${topic}/subscribers`, { headers: { authorization: `Bearer ${token}` } });
+        const answer = await fetch(`${url}/topics/${topic}/subscribers`, {
+          headers: { authorization: `Bearer ${token}` },
+        });
         return (await answer.json()).subscribers.some(({ transport, roundtrip }) => transport === 'sse' && roundtrip);
       };
       await until('its ack', acked);
@@ -331,13 +370,20 @@ async function theNearestEdgeIsPicked(browser, { url, foreign }) {
   await page.goto(`${foreign}/shop.html?edge=${url}`);
   const far = await proxy(url, { delay: 60 });
   const gone = 'http://127.0.0.1:9';
-  const nearest = await page.evaluate(async ([url, ...others]) => {
-    const { nearest } = await import(url + '/headstart.js');
-    const found = await nearest([...others, url]);
-    return { ...found, all: found.all.map(({ url, ms }) => [url, ms === Infinity ? 'never' : ms]) };
-  }, [url, far, gone]);
+  const nearest = await page.evaluate(
+    async ([url, ...others]) => {
+      const { nearest } = await import(url + '/headstart.js');
+      const found = await nearest([...others, url]);
+      return { ...found, all: found.all.map(({ url, ms }) => [url, ms === Infinity ? 'never' : ms]) };
+    },
+    [url, far, gone],
+  );
   same(nearest.url, url, 'the nearest');
-  same(nearest.all.map(([url]) => url), [url, far, gone], 'their order');
+  same(
+    nearest.all.map(([url]) => url),
+    [url, far, gone],
+    'their order',
+  );
   if (!(nearest.ms < nearest.all[1][1] && nearest.all[1][1] >= 60)) throw new Error(JSON.stringify(nearest));
   same(nearest.all[2][1], 'never', 'the unreachable one');
   page.quiet(/ERR_UNSAFE_PORT|ERR_CONNECTION_REFUSED/);

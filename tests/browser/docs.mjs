@@ -20,8 +20,16 @@ async function theFileIsServedToEveryone(page) {
 
 async function everyRouteIsThere(page) {
   await page.goto(`${edge}/docs`);
-  const shown = () => page.locator('.opblock-summary').evaluateAll((all) =>
-    all.map((one) => ['method', 'path'].map((part) => one.querySelector(`.opblock-summary-${part}`).textContent.replaceAll('\u200b', '').trim()).join(' ')));
+  const shown = () =>
+    page
+      .locator('.opblock-summary')
+      .evaluateAll((all) =>
+        all.map((one) =>
+          ['method', 'path']
+            .map((part) => one.querySelector(`.opblock-summary-${part}`).textContent.replaceAll('\u200b', '').trim())
+            .join(' '),
+        ),
+      );
   await until('all routes', async () => (await shown()).length >= routes.length);
   check(String((await shown()).sort()) === String(routes.sort()), `shown are ${await shown()}`);
 }
@@ -52,7 +60,10 @@ async function nobodyIsLeftOut(page) {
     await page.locator(colorScheme === 'dark' ? 'html.dark-mode' : 'html:not(.dark-mode)').waitFor();
     const { violations } = await page.evaluate(() => axe.run());
     const serious = violations.filter(({ impact }) => ['serious', 'critical'].includes(impact));
-    const told = serious.map(({ id, nodes }) => [id, nodes.map(({ html, any }) => [html, any[0]?.message]).slice(0, 3)]);
+    const told = serious.map(({ id, nodes }) => [
+      id,
+      nodes.map(({ html, any }) => [html, any[0]?.message]).slice(0, 3),
+    ]);
     check(serious.length === 0, `${colorScheme}: ${JSON.stringify(told, null, 1)}`);
     await screenshot(page, `docs-${colorScheme}`);
   }

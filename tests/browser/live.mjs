@@ -20,7 +20,8 @@ const PATIENCE_MS = 60_000;
 const CONNECTED = /^Connected over /;
 
 // What a browser says of a connection that could not be opened, or broke.
-const BROKEN = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_INTERNET_DISCONNECTED|WebSocket connection to/;
+const BROKEN =
+  /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_INTERNET_DISCONNECTED|WebSocket connection to/;
 
 /** Opens the page. */
 async function visit(browser, options = {}) {
@@ -109,7 +110,8 @@ const promises = {
     // A page that has just come back stands for a moment where the edge guesses it to be.
     const marks = (page) =>
       page.evaluate(() => {
-        const at = (mark) => [...document.querySelectorAll(`#map ${mark} circle`)].map((circle) => Number(circle.getAttribute('cx')));
+        const at = (mark) =>
+          [...document.querySelectorAll(`#map ${mark} circle`)].map((circle) => Number(circle.getAttribute('cx')));
         return { own: at('.mark.own'), others: at('.mark:not(.own)') };
       });
     const alone = ({ own, others }) => own.length === 1 && others.length === 1;
@@ -153,7 +155,12 @@ const promises = {
       const shown = item(page, 2 * index + 1);
       assert.equal(await shown.locator('pre').textContent(), JSON.stringify({ [attack]: attack }));
       assert.deepEqual(await shown.locator('bdi').allTextContents(), [`${attack}-${index}`, attack]);
-      assert.equal(await item(page, 2 * index + 2).locator('pre').textContent(), attack);
+      assert.equal(
+        await item(page, 2 * index + 2)
+          .locator('pre')
+          .textContent(),
+        attack,
+      );
     }
     assert.equal(await page.locator('main img, main script, main iframe, #feed a, #feed svg, #feed style').count(), 0);
     await page.goto(`${edge}/live?topic=${topic}&topic=${encodeURIComponent(attacks[0])}`);
@@ -271,7 +278,10 @@ const promises = {
       ...[...document.querySelectorAll('input, textarea')].map((field) => field.value),
       document.documentElement.outerHTML,
     ]);
-    assert.ok(kept.every((text) => !text.includes(token)), 'the token is in the page');
+    assert.ok(
+      kept.every((text) => !text.includes(token)),
+      'the token is in the page',
+    );
     assert.ok(requested.length > 0 && requested.every((url) => !url.includes(token)), 'the token is in a URL');
 
     await page.getByRole('button', { name: 'Forget it' }).click();
@@ -297,7 +307,10 @@ const promises = {
     await connected(page);
     await page.locator('#feed pre', { hasText: 'secret' }).waitFor();
     await page.locator('#clients tr.own').waitFor();
-    for (const [label, status] of [['Server-Sent Events', /Server-Sent/], ['Long polling', /long polling/]]) {
+    for (const [label, status] of [
+      ['Server-Sent Events', /Server-Sent/],
+      ['Long polling', /long polling/],
+    ]) {
       await page.getByRole('radio', { name: label }).check();
       await connected(page, status);
     }
@@ -383,9 +396,26 @@ const promises = {
     await page.locator('h1').click();
     for (let n = 0; n < 40; n += 1) {
       await page.keyboard.press('Tab');
-      reached.add(await page.evaluate(() => document.activeElement.id || document.activeElement.className || document.activeElement.value));
+      reached.add(
+        await page.evaluate(
+          () => document.activeElement.id || document.activeElement.className || document.activeElement.value,
+        ),
+      );
     }
-    for (const id of ['topic', 'ws', 'feed-pause', 'scroll feed', 'share', 'wide scroll', 'token', 'token-forget', 'publish-topic', 'publish-data', 'publish-button', 'scroll log']) {
+    for (const id of [
+      'topic',
+      'ws',
+      'feed-pause',
+      'scroll feed',
+      'share',
+      'wide scroll',
+      'token',
+      'token-forget',
+      'publish-topic',
+      'publish-data',
+      'publish-button',
+      'scroll log',
+    ]) {
       assert.ok(reached.has(id), `${id} is not among ${[...reached].join(', ')}`);
     }
   },

@@ -29,7 +29,10 @@ const rules = {
   'of what the page published itself the whole way is by one clock'() {
     const { hops, whole } = hopsOf({ publishedat: 100, receivedat: 95, deliveredat: 97 }, 120, true);
     assert.deepEqual(whole, { name: 'in all', ms: 20, crossing: false });
-    assert.deepEqual(hops.map((hop) => hop.crossing), [true, false, true]);
+    assert.deepEqual(
+      hops.map((hop) => hop.crossing),
+      [true, false, true],
+    );
   },
 
   'stamps that are missing, or no numbers, make no hop'() {
@@ -44,7 +47,22 @@ const rules = {
     for (const name of ['a', 'scores/nba', 'private/desk-7/a.b_c~d@e:f+g', 'x'.repeat(128)]) {
       assert.equal(fault(name), '', name);
     }
-    for (const name of ['', '/', 'a/', '/a', 'a//b', 'a/../b', '.', 'a b', 'a?b', 'ä', '<b>', 'a/ws', 'events', 'x'.repeat(129)]) {
+    for (const name of [
+      '',
+      '/',
+      'a/',
+      '/a',
+      'a//b',
+      'a/../b',
+      '.',
+      'a b',
+      'a?b',
+      'ä',
+      '<b>',
+      'a/ws',
+      'events',
+      'x'.repeat(129),
+    ]) {
       assert.notEqual(fault(name), '', name);
     }
   },
@@ -60,7 +78,10 @@ const rules = {
 
   'who comes, changes and leaves is in the list, and what is measured anew is told'() {
     const one = (id, last) => ({ id, place: {}, ...(last === undefined ? {} : { roundtrip: { last } }) });
-    let present = after(new Map([['old', one('old')]]), 'subscribers', { count: 2, subscribers: [one('a', 9), one('b')] });
+    let present = after(new Map([['old', one('old')]]), 'subscribers', {
+      count: 2,
+      subscribers: [one('a', 9), one('b')],
+    });
     assert.deepEqual([[...present.clients.keys()], present.measured], [['a', 'b'], []]);
     const changes = { count: 2, joined: [one('c')], changed: [one('b', 7)], left: ['a'] };
     present = after(present.clients, 'changes', changes);
@@ -88,7 +109,10 @@ const rules = {
     const text = () => '0123456789';
     assert.deepEqual(labelsOf([mark(100)], text, 400)[0].anchor, 'start');
     assert.deepEqual(labelsOf([mark(390)], text, 400)[0].anchor, 'end');
-    assert.deepEqual(labelsOf([mark(60), mark(120)], text, 400).map((label) => label?.anchor), [undefined, 'start']);
+    assert.deepEqual(
+      labelsOf([mark(60), mark(120)], text, 400).map((label) => label?.anchor),
+      [undefined, 'start'],
+    );
     assert.deepEqual(labelsOf([mark(50)], text, 100), [undefined]);
   },
 
@@ -120,7 +144,13 @@ const rules = {
 
   'numbers are written for people'() {
     assert.deepEqual([-3, 0, 999.4, 1000, 90_000, 600_000, 7_200_000].map(duration), [
-      '-3 ms', '0 ms', '999 ms', '1.0 s', '90.0 s', '10 min', '2 h',
+      '-3 ms',
+      '0 ms',
+      '999 ms',
+      '1.0 s',
+      '90.0 s',
+      '10 min',
+      '2 h',
     ]);
     assert.equal(coordinates(-33.87, 151.2), '33.9°\u00a0S, 151.2°\u00a0E');
   },
@@ -134,7 +164,10 @@ const rules = {
   'beside make dev the commands need nothing but the folder'() {
     for (const edge of ['http://127.0.0.1:8787', 'http://localhost:8787']) {
       const { publish, token } = commandsFor(['a'], edge);
-      assert.equal(publish, `source scripts/activate.sh\norigin-publisher publish --topic 'a' --data '{"home": 71, "away": 68}'`);
+      assert.equal(
+        publish,
+        `source scripts/activate.sh\norigin-publisher publish --topic 'a' --data '{"home": 71, "away": 68}'`,
+      );
       assert.equal(token, `source scripts/activate.sh\norigin-publisher token --publish 'a' --ttl 1h`);
     }
   },

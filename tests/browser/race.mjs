@@ -64,7 +64,10 @@ async function everyLaneIsFilledWithTrueTimes(page) {
   const [without, positioned] = [await lane(page, 'origin'), await lane(page, 'positioned')];
   check(positioned.felt < without.felt, `${positioned.felt} ms with a head start, ${without.felt} ms without`);
   const verdict = await page.locator('#verdict').textContent();
-  check(verdict === `With a head start the shopper waited ${positioned.felt} ms, without it ${without.felt} ms.`, verdict);
+  check(
+    verdict === `With a head start the shopper waited ${positioned.felt} ms, without it ${without.felt} ms.`,
+    verdict,
+  );
   const reason = await page.locator('#reason').textContent();
   const generating = /generating (\d+) ms/.exec(without.hops)[1];
   check(reason.startsWith(`Making the offer took ${generating} ms: with a head start while`), reason);
@@ -87,16 +90,21 @@ async function runsAddUpAndAreForgottenWithTheirSettings(page) {
 }
 
 async function whatItMeansIsSeenBesideTheLanes(page) {
-  for (const [width, height, lanes] of [[1280, 800, 6], [390, 844, 2]]) {
+  for (const [width, height, lanes] of [
+    [1280, 800, 6],
+    [390, 844, 2],
+  ]) {
     await page.setViewportSize({ width, height });
     await page.evaluate(() => scrollTo(0, 0));
     await page.click('#go');
-    const seen = (locator) => locator.evaluate((element) => {
-      const { top, bottom } = element.getBoundingClientRect();
-      return top >= 0 && bottom <= innerHeight;
-    });
+    const seen = (locator) =>
+      locator.evaluate((element) => {
+        const { top, bottom } = element.getBoundingClientRect();
+        return top >= 0 && bottom <= innerHeight;
+      });
     await until('the end', async () => (await page.locator('#status').textContent()) === 'Done.');
-    for (const id of ['#verdict', '#reason']) check(await seen(page.locator(id)), `${id} is out of sight at ${width} px`);
+    for (const id of ['#verdict', '#reason'])
+      check(await seen(page.locator(id)), `${id} is out of sight at ${width} px`);
     for (const way of WAYS.slice(0, lanes)) {
       check(await seen(page.locator(`#lanes [data-way=${way}]`)), `the lane ${way} is out of sight at ${width} px`);
     }
@@ -111,11 +119,20 @@ async function nobodyIsLeftOut(page) {
     await page.emulateMedia({ colorScheme });
     const { violations } = await page.evaluate(() => axe.run());
     const serious = violations.filter(({ impact }) => ['serious', 'critical'].includes(impact));
-    check(serious.length === 0, JSON.stringify(serious.map(({ id, nodes }) => [id, nodes.map((node) => node.html)]), null, 1));
+    check(
+      serious.length === 0,
+      JSON.stringify(
+        serious.map(({ id, nodes }) => [id, nodes.map((node) => node.html)]),
+        null,
+        1,
+      ),
+    );
     await screenshot(page, `race-${colorScheme}`);
   }
   await page.setViewportSize({ width: 375, height: 800 });
-  const tooWide = await page.evaluate(() => [document.documentElement, ...document.querySelectorAll('.wide')].some((box) => box.scrollWidth > box.clientWidth));
+  const tooWide = await page.evaluate(() =>
+    [document.documentElement, ...document.querySelectorAll('.wide')].some((box) => box.scrollWidth > box.clientWidth),
+  );
   check(!tooWide, 'a phone need not scroll sideways');
   await screenshot(page, 'race-phone');
 }
@@ -136,7 +153,12 @@ async function aRefusedLoginIsTold(browser) {
     route.fulfill({
       status: 400,
       contentType: 'application/problem+json',
-      body: JSON.stringify({ type: 'urn:headstart:malformed-login', title: 'No', status: 400, detail: '<img src=x onerror=alert(1)>' }),
+      body: JSON.stringify({
+        type: 'urn:headstart:malformed-login',
+        title: 'No',
+        status: 400,
+        detail: '<img src=x onerror=alert(1)>',
+      }),
     }),
   );
   await page.goto(edge);

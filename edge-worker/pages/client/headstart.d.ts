@@ -1,8 +1,8 @@
 /** How an offer can be awaited: Server-Sent Events, a WebSocket, a long poll, or polling. */
-export type OfferTransport = "sse" | "ws" | "wait" | "poll";
+export type OfferTransport = 'sse' | 'ws' | 'wait' | 'poll';
 
 /** How topics can be followed: a WebSocket, Server-Sent Events, or long polls. */
-export type Transport = "ws" | "sse" | "poll";
+export type Transport = 'ws' | 'sse' | 'poll';
 
 /**
  * An edge. Opens nothing by itself.
@@ -23,7 +23,7 @@ export interface ConnectOptions {
    * `headstart_token` too, as those of the edge's own pages do. `CORS_ORIGINS` must name the page; `*`
    * does not count. A WebSocket carries it in any case.
    */
-  credentials?: "omit" | "same-origin" | "include";
+  credentials?: 'omit' | 'same-origin' | 'include';
 }
 
 /** One edge. It remembers, as long as the page lives, which transports do not get through to it. */
@@ -169,7 +169,7 @@ export interface Welcome {
  * - `paused`: the page has been hidden for long, or the browser is offline.
  * - `closed`: by `close()`, or for good because of `error`.
  */
-export type State = "connecting" | "open" | "waiting" | "paused" | "closed";
+export type State = 'connecting' | 'open' | 'waiting' | 'paused' | 'closed';
 
 export interface StateInfo {
   /** The transport that is tried or open. */
@@ -216,7 +216,7 @@ export interface Publication {
 export interface PublishResult {
   id: string;
   /** `accepted` and `duplicate` are done; `rejected` will never be taken; `retry` could not be now. */
-  status: "accepted" | "duplicate" | "ignored" | "rejected" | "retry";
+  status: 'accepted' | 'duplicate' | 'ignored' | 'rejected' | 'retry';
   reason?: string;
 }
 

@@ -31,7 +31,11 @@ export function offer(url, memory, ticket, { transports = ['sse', 'ws', 'wait', 
     return {
       content: await answer[kind](),
       mediaType,
-      stamps: stampsOf(header('headstart-stamps').split(', ').map((pair) => pair.split('='))),
+      stamps: stampsOf(
+        header('headstart-stamps')
+          .split(', ')
+          .map((pair) => pair.split('=')),
+      ),
       eventId: header('headstart-event-id'),
     };
   }

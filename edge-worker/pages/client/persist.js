@@ -21,8 +21,8 @@ export const pause = (ms, signal) =>
 // another one got through.
 /**
  * @param {{
- *   transports: string[], memory: Record<string, number>, signal?: AbortSignal, tries?: number,
- *   attempt: (transport: string, opened: (retry?: any) => void, signal: AbortSignal, alive: () => void) => any,
+ *   transports: any[], memory: Record<string, number>, signal?: AbortSignal, tries?: number,
+ *   attempt: (transport: any, opened: (retry?: any) => void, signal: AbortSignal, alive: () => void) => any,
  *   rest?: (ms: number, error?: any) => Promise<unknown>,
  * }} how
  */

@@ -153,14 +153,23 @@ export function subscribe(url, memory, bearer, credentials, topics, options = {}
 
     publish: ({ topic = topics[0], id = Date.now() + '-' + Math.random(), ...more }) =>
       new Promise((resolve, reject) => {
-        const event = { specversion: '1.0', type: 'dev.headstart.update', source: '/browser', subject: topic, id, ...more };
+        const event = {
+          specversion: '1.0',
+          type: 'dev.headstart.update',
+          source: '/browser',
+          subject: topic,
+          id,
+          ...more,
+        };
         const message = { publish: { event } };
         unanswered.set(id, { message, resolve, reject });
         publish(message);
       }),
 
     get cursor() {
-      return Object.entries(at).map((pair) => pair.join('=')).join();
+      return Object.entries(at)
+        .map((pair) => pair.join('='))
+        .join();
     },
   };
 

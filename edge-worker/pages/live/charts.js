@@ -66,7 +66,10 @@ class Chart {
       legend: { show: false },
       cursor: { show: false },
       scales: { y: { range: (_, __, max) => [0, Math.max(1, (max ?? 0) * 1.1)] } },
-      axes: [{ ...axis, size: 28, values: times, space: 40, incrs: [MINUTE, 2 * MINUTE, 5 * MINUTE] }, { ...axis, size: 64, values: number, space: 32 }],
+      axes: [
+        { ...axis, size: 28, values: times, space: 40, incrs: [MINUTE, 2 * MINUTE, 5 * MINUTE] },
+        { ...axis, size: 64, values: number, space: 32 },
+      ],
       series: [
         {},
         ...this.#lines.map((line) => ({

@@ -65,7 +65,8 @@ export class Clients {
     const rows = new Map(shown.map((client) => [client.id, this.#rows.get(client.id) ?? new Row()]));
     this.#rows = rows;
     const elements = shown.map((client) => rows.get(client.id).show(client, client.id === own));
-    const same = elements.length === this.body.children.length && elements.every((row, n) => row === this.body.children[n]);
+    const same =
+      elements.length === this.body.children.length && elements.every((row, n) => row === this.body.children[n]);
     if (!same) this.body.replaceChildren(...elements);
     const rest = count > shown.length ? `, of whom ${shown.length} are listed` : '';
     say(this.summary, `${plural(count, 'client')} connected${rest}.`);

@@ -54,9 +54,11 @@ export class Connection {
 
   #open(cursor) {
     const { topics, transport, token, place } = this.#settings;
-    const current = (handler) => (...values) => {
-      if (subscription === this.#subscription) handler(...values);
-    };
+    const current =
+      (handler) =>
+      (...values) => {
+        if (subscription === this.#subscription) handler(...values);
+      };
     const handlers = Object.entries(this.handlers).map(([name, handler]) => [name, current(handler)]);
     const subscription = connect(this.url, { token }).subscribe(topics, {
       ...Object.fromEntries(handlers),

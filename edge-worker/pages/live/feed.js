@@ -43,7 +43,14 @@ function updateItem(update, { arrivedAt, publishedHere, missed }) {
   const list = el('ol', { class: 'hops', 'aria-label': 'Hops' }, ...hops.map((hop) => hopItem(hop, 'hop')));
   if (whole !== undefined) list.append(hopItem(whole, 'whole'));
   const source = typeof update.event.source === 'string' ? update.event.source : '';
-  const origin = el('p', { class: 'from quiet' }, 'id ', el('bdi', {}, cut(update.id)), ' from ', el('bdi', {}, cut(source)));
+  const origin = el(
+    'p',
+    { class: 'from quiet' },
+    'id ',
+    el('bdi', {}, cut(update.id)),
+    ' from ',
+    el('bdi', {}, cut(source)),
+  );
   return el('li', {}, head, el('pre', {}, cut(textOf(update.data))), list, origin);
 }
 

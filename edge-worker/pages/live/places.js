@@ -71,7 +71,10 @@ export function labelsOf(marks, text, width) {
     const { x, y, clients } = marks[index];
     const size = text(marks[index]).length * CHARACTER_WIDTH;
     const away = radiusOf(clients) + 4;
-    for (const [left, anchor] of [[x + away, 'start'], [x - away - size, 'end']]) {
+    for (const [left, anchor] of [
+      [x + away, 'start'],
+      [x - away - size, 'end'],
+    ]) {
       const label = box(left, left + size, y, LABEL_HEIGHT / 2);
       if (label.left >= 0 && label.right <= width && !taken.some((other) => overlap(label, other))) {
         taken.push(label);

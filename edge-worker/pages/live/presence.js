@@ -49,7 +49,9 @@ export async function followPresence(url, topic, { token, signal, onPresent, onE
   const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
   while (!signal.aborted) {
     try {
-      await line(signal, (signal, alive) => readOnce(`${url}/topics/${topic}/subscribers/events`, { headers, signal }, alive, onPresent));
+      await line(signal, (signal, alive) =>
+        readOnce(`${url}/topics/${topic}/subscribers/events`, { headers, signal }, alive, onPresent),
+      );
     } catch (error) {
       if (!signal.aborted && isFinal(error)) {
         onError(error);

@@ -55,10 +55,9 @@ export class PublishBox {
   settings({ topics, transport, token }) {
     byId('publish-topic').replaceChildren(...topics.map((topic) => el('option', {}, topic)));
     byId('token-forget').hidden = token === undefined;
-    const missing = [
-      token === undefined ? 'a token' : '',
-      transport === 'ws' ? '' : 'the transport WebSocket',
-    ].filter((text) => text !== '');
+    const missing = [token === undefined ? 'a token' : '', transport === 'ws' ? '' : 'the transport WebSocket'].filter(
+      (text) => text !== '',
+    );
     byId('publish-button').disabled = missing.length > 0;
     say(byId('publish-needs'), missing.length > 0 ? `Publishing needs ${missing.join(' and ')}.` : '');
   }
@@ -84,7 +83,10 @@ export class PublishBox {
     try {
       const update = { topic: byId('publish-topic').value, id, source: SOURCE, data, publishedat: String(Date.now()) };
       const { status, reason } = await this.#connection.publish(update);
-      tell(reason === undefined ? `Update ${id}: ${status}.` : `Update ${id}: ${status}: ${reason}`, KINDS[status] ?? 'warn');
+      tell(
+        reason === undefined ? `Update ${id}: ${status}.` : `Update ${id}: ${status}: ${reason}`,
+        KINDS[status] ?? 'warn',
+      );
     } catch (error) {
       tell(`Not published: ${error.message}`, 'bad');
     }

@@ -41,7 +41,8 @@ function verdict(waits, generating) {
     ];
   }
   const gained = `${made}. An offer this cheap, or asked for at once, gains nothing by a head start.`;
-  if (slow * 1.2 < quick) return [`Without a head start it was quicker this time: ${slow} ms against ${quick} ms.`, gained];
+  if (slow * 1.2 < quick)
+    return [`Without a head start it was quicker this time: ${slow} ms against ${quick} ms.`, gained];
   return [`No difference worth the name: ${quick} ms with a head start, ${slow} ms without.`, gained];
 }
 
@@ -53,7 +54,12 @@ function tell([what, why]) {
 async function race() {
   const chosen = wishes();
   lanes.begin(chosen.thinkMs);
-  tell([chosen.thinkMs === 0 ? 'The shopper has logged in, and asks at once …' : 'The shopper has logged in, and looks around …', '']);
+  tell([
+    chosen.thinkMs === 0
+      ? 'The shopper has logged in, and asks at once …'
+      : 'The shopper has logged in, and looks around …',
+    '',
+  ]);
   const ended = await run(chosen, lanes.show);
   const waits = new Map(ended.map((lane) => [lane.way, felt(lane, chosen.thinkMs)]));
   results.add(waits);

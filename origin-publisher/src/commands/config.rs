@@ -11,7 +11,7 @@ use origin_publisher::{
 use serde::Serialize;
 
 use super::{block_on, logging::say, output::Output};
-use crate::cli::{CheckArgs, ConfigCommand, ConfigSubcommand};
+use crate::arguments::{CheckArgs, ConfigCommand, ConfigSubcommand};
 
 /// The outcome for programs.
 #[derive(Serialize)]

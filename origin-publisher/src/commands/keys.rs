@@ -4,7 +4,7 @@ use headstart_protocol::keys::Key;
 use serde_json::json;
 
 use super::output::Output;
-use crate::cli::{KeysCommand, KeysSubcommand};
+use crate::arguments::{KeysCommand, KeysSubcommand};
 
 /// Bytes of a new key: as many as the hash has, and in the middle of what is allowed.
 const KEY_BYTES: usize = 32;

@@ -21,7 +21,7 @@ use super::{
     output::Output,
     subscribe::{Way, token},
 };
-use crate::cli::{ConfigFile, EdgeArg};
+use crate::arguments::{ConfigFile, EdgeArg};
 
 /// Largest data of an update: the rest of the event has room beside it.
 const MAX_BYTES: u64 = MAX_UPDATE_BYTES as u64 - 1024;

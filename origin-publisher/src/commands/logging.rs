@@ -9,7 +9,7 @@ use anstream::{AutoStream, ColorChoice};
 use serde_json::json;
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
-use crate::cli::{LogFormat, LogLevel};
+use crate::arguments::{LogFormat, LogLevel};
 
 /// Starts it.
 pub fn start(format: LogFormat, level: LogLevel) {

@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::output::Output;
-use crate::cli::{EdgeArg, http_url};
+use crate::arguments::{EdgeArg, http_url};
 
 /// Arguments of `login`.
 #[derive(Debug, Args)]

@@ -29,7 +29,7 @@ use super::{
     output::{Output, OutputError},
     signals::stop_signal,
 };
-use crate::cli::{ConfigLayers, DEFAULT_EDGE, http_url};
+use crate::arguments::{ConfigLayers, DEFAULT_EDGE, http_url};
 
 /// The edge to publish to where none is configured.
 const EDGE_VARIABLE: &str = "HEADSTART_EDGE_URL";

@@ -6,7 +6,7 @@ use origin_publisher::{
 };
 
 use super::{block_on, signals::stop_signal};
-use crate::cli::ServeArgs;
+use crate::arguments::ServeArgs;
 
 /// Runs the origin until a signal ends it.
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {

@@ -17,7 +17,7 @@ use serde::Serialize;
 use url::Url;
 
 use super::{output::Output, signals::stop_signal};
-use crate::cli::EdgeArg;
+use crate::arguments::EdgeArg;
 
 /// Arguments of `subscribe`.
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ use origin_publisher::config::{layers::process_environment, secrets};
 use serde_json::json;
 
 use super::output::Output;
-use crate::cli::ConfigFile;
+use crate::arguments::ConfigFile;
 
 /// Arguments of `token`.
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! What a document has in fenced blocks, and what is said of them.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use headstart_tests::edge_config::root;
 
@@ -53,9 +53,9 @@ pub fn all_blocks() -> Vec<Block> {
 pub fn documents() -> Vec<(String, String)> {
     let entries = fs::read_dir(root().join("docs")).expect("docs/ can be listed");
     let mut names: Vec<_> = entries
-        .map(|entry| entry.expect("docs/ can be listed").file_name())
-        .map(|name| format!("docs/{}", name.to_string_lossy()))
-        .filter(|name| Path::new(name).extension().is_some_and(|it| it == "md"))
+        .map(|entry| entry.expect("docs/ can be listed").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .filter_map(|path| Some(format!("docs/{}", path.file_name()?.to_str()?)))
         .collect();
     names.sort();
     names.insert(0, "README.md".to_owned());

@@ -117,7 +117,7 @@ pub fn deliver(subscribers: u64) -> Delivery {
 }
 
 impl World {
-    /// Subscribers come to a region, a tenth more each time, and are fanout over as many relays as the
+    /// Subscribers come to a region, a tenth more each time, and are spread over as many relays as the
     /// root says then. As connections end and begin anew, all relays get the same share.
     fn subscribe(&mut self, region: Region, subscribers: u64) {
         let mut here = 0;

@@ -85,7 +85,7 @@ pub enum Effect {
     Save(Registered),
     /// Delete a relay: it does not follow any more.
     Forget(RelayName),
-    /// Store over how many relays a region is fanout.
+    /// Store over how many relays a region is spread.
     SaveShards(Region, u32),
     /// Push, after having stored.
     Push(PushOrder),
@@ -303,7 +303,7 @@ impl Fanout {
         }
     }
 
-    /// Over how many relays the subscribers of `region` are fanout.
+    /// Over how many relays the subscribers of `region` are spread.
     #[must_use]
     pub fn shards(&self, region: Region) -> u32 {
         self.shards.get(&region).copied().unwrap_or(1)

@@ -31,7 +31,7 @@ pub struct Follow {
 /// The root's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FollowAnswer {
-    /// Over how many relays the topic's subscribers in the relay's region are fanout now.
+    /// Over how many relays the topic's subscribers in the relay's region are spread now.
     pub shards: u32,
     /// The updates after `have`.
     pub missed: Replay,

@@ -1,7 +1,7 @@
 //! Who is connected to a topic, how far away and where: the subscribers of one topic at one object,
 //! the merged list of several objects, and what has changed since somebody was told.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use headstart_protocol::{
     channel::Place,
@@ -217,6 +217,8 @@ pub fn merge(topic: &TopicName, lists: impl IntoIterator<Item = SubscriberList>)
 pub struct Snapshot {
     count: u64,
     subscribers: BTreeMap<String, Subscriber>,
+    /// What a list has shown since then to a watcher that came meanwhile.
+    shown: BTreeMap<String, Subscriber>,
     at: u64,
 }
 
@@ -227,8 +229,15 @@ impl Snapshot {
         Self {
             count: list.count,
             subscribers: by_id(list),
+            shown: BTreeMap::new(),
             at: now,
         }
+    }
+
+    /// Notes that a watcher that came between two tellings was shown this list: the next changes also
+    /// say what is no longer as it stands there.
+    pub fn shown(&mut self, list: &SubscriberList) {
+        self.shown.extend(by_id(list));
     }
 
     /// When the next changes may be told.
@@ -249,17 +258,25 @@ impl Snapshot {
             ..SubscriberChanges::default()
         };
         for (id, subscriber) in &subscribers {
+            let shown = self.shown.get(id);
             match self.subscribers.get(id) {
                 None => changes.joined.push(subscriber.clone()),
-                Some(told) if differs(told, subscriber) => changes.changed.push(subscriber.clone()),
+                Some(told)
+                    if differs(told, subscriber)
+                        || shown.is_some_and(|shown| differs(shown, subscriber)) =>
+                {
+                    changes.changed.push(subscriber.clone());
+                }
                 Some(_) => {}
             }
         }
-        let left = self.subscribers.keys();
-        changes.left = left
+        let known: BTreeSet<&String> = self.subscribers.keys().chain(self.shown.keys()).collect();
+        changes.left = known
+            .into_iter()
             .filter(|id| !subscribers.contains_key(*id))
             .cloned()
             .collect();
+        self.shown.clear();
         let nothing =
             changes.joined.is_empty() && changes.changed.is_empty() && changes.left.is_empty();
         if nothing && self.count == list.count {
@@ -268,6 +285,7 @@ impl Snapshot {
         *self = Self {
             count: list.count,
             subscribers,
+            shown: BTreeMap::new(),
             at: now,
         };
         Some(changes)
@@ -437,6 +455,18 @@ mod tests {
         assert_eq!(ids(&changes.changed), [public_id("b")]);
         assert_eq!(changes.left, [public_id("a")]);
         roster.heard("b", None, 2_000);
+        assert_eq!(told.changes(&roster.list(&topic(), 2_000), 2_000), None);
+    }
+
+    #[test]
+    fn who_came_between_two_tellings_is_told_of_whom_it_was_shown_and_who_has_left() {
+        let mut roster = roster(&["a"]);
+        let mut told = Snapshot::list(&roster.list(&topic(), 0), 0);
+        roster.connected("b", Transport::Ws, SubscriberPlace::default(), 1, 1);
+        told.shown(&roster.list(&topic(), 500));
+        roster.left("b");
+        let changes = told.changes(&roster.list(&topic(), 1_000), 1_000).unwrap();
+        assert_eq!(changes.left, [public_id("b")]);
         assert_eq!(told.changes(&roster.list(&topic(), 2_000), 2_000), None);
     }
 

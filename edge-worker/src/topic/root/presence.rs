@@ -111,13 +111,15 @@ impl Root {
         let at_most = subscription.right_lasts(head.now_ms);
         let id = session::new_id(ROOT)?;
         let stream = sockets.open_watcher(&id, &first, config.stream_life, at_most);
-        let begun = self.with(|memory| {
-            let begun = memory.presence.watched.is_none();
-            if begun {
-                let told = presence::Snapshot::list(&list, platform::now_ms());
-                memory.presence.watched = Some(told);
+        let begun = self.with(|memory| match &mut memory.presence.watched {
+            Some(told) => {
+                told.shown(&list);
+                false
             }
-            begun
+            watched => {
+                *watched = Some(presence::Snapshot::list(&list, platform::now_ms()));
+                true
+            }
         })?;
         if begun {
             self.tell_watchers_later();

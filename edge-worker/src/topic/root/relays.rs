@@ -29,7 +29,7 @@ const PUSH_WITHIN: Duration = Duration::from_secs(5);
 const MAX_FOLLOW_BYTES: usize = 1024;
 
 impl Root {
-    /// Over how many relays the subscribers of a region are fanout; `None` while their place is here.
+    /// Over how many relays the subscribers of a region are spread; `None` while their place is here.
     pub(super) fn relays_of(&self, region: Region, config: &Config) -> Result<Option<u32>, Error> {
         let own = self.connections.count();
         let threshold = config.topics.relay_threshold;

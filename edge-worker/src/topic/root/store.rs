@@ -6,7 +6,7 @@
 //! | `history` | an update that is kept |
 //! | `taken` | an event that was taken, to recognise it when it comes again |
 //! | `relays` | a relay that follows |
-//! | `shards` | a region that is fanout over more than one relay |
+//! | `shards` | a region that is spread over more than one relay |
 
 use headstart_edge_rules::topic::{
     fanout::Registered,
@@ -248,7 +248,7 @@ impl TopicStore {
         Ok(())
     }
 
-    /// Over how many relays each region is fanout; one that is missing, over one.
+    /// Over how many relays each region is spread; one that is missing, over one.
     ///
     /// # Errors
     /// [`Error::Platform`].
@@ -268,7 +268,7 @@ impl TopicStore {
             .collect())
     }
 
-    /// Stores over how many relays a region is fanout.
+    /// Stores over how many relays a region is spread.
     ///
     /// # Errors
     /// [`Error::Platform`].

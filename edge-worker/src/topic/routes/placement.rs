@@ -18,7 +18,7 @@ thread_local! {
     static RANGES: RefCell<Memory<Region>> = RefCell::default();
 }
 
-/// Over how many relays a topic's subscribers in a region are fanout, as the root said lately.
+/// Over how many relays a topic's subscribers in a region are spread, as the root said lately.
 pub fn shards(topic: &TopicName, region: Region, now_ms: u64) -> Option<u32> {
     SHARDS.with_borrow(|memory| memory.get(&(topic.clone(), region), now_ms))
 }
