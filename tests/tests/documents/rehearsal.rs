@@ -41,7 +41,7 @@ impl Rehearsal {
                 "--example",
                 example,
             ] => Some(Self::running(&format!(
-                "cargo pkgid --offline -p {package} && test -e */examples/{example}*"
+                "cargo pkgid --offline -p {package} && test -e crates/*/examples/{example}*"
             ))),
             _ => None,
         }
