@@ -14,7 +14,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{micros, payload::Finder, subscriber::Latencies, target::Target};
+use super::{latencies::Latencies, micros, payload::Finder, target::Target};
 
 /// Connections that are being opened at a time: a server is to be measured, not to be stormed.
 const OPENING: usize = 64;

@@ -5,7 +5,7 @@ use headstart_protocol::stamps::Point;
 use super::{
     attempt::{Attempt, Received},
     report::received,
-    statistics::{Spread, ms},
+    statistics::{Percentiles, ms},
     way::Way,
 };
 
@@ -18,7 +18,7 @@ const CLEARLY: f64 = 1.2;
 pub fn gain(attempts: &[Attempt]) -> Option<String> {
     let wait = |way| {
         let felt = received(way, attempts).map(|one| one.felt);
-        Some(ms(Spread::of(felt)?.p50))
+        Some(ms(Percentiles::of(felt)?.p50))
     };
     let mut generating: Vec<_> = received(Way::Origin, attempts)
         .filter_map(generating)

@@ -14,7 +14,7 @@ use super::{
     gain::gain,
     report::received,
     spans::{PARTS, Part},
-    statistics::{Spread, ms},
+    statistics::{Percentiles, ms},
     way::Way,
 };
 
@@ -39,7 +39,7 @@ pub fn render(plan: &Plan, attempts: &[Attempt]) -> String {
         }
         table.add_row(row(
             title(way, plan),
-            Spread::of(all.iter().map(|one| one.felt)),
+            Percentiles::of(all.iter().map(|one| one.felt)),
             &parts(&all.iter().map(|one| one.offer.stamps)),
             &requests(&all),
             read_from(way, &all[0].offer),
@@ -52,7 +52,7 @@ pub fn render(plan: &Plan, attempts: &[Attempt]) -> String {
         if let Some((_, offer)) = again.first() {
             table.add_row(row(
                 "  and read once more".to_owned(),
-                Spread::of(again.iter().map(|(felt, _)| *felt)),
+                Percentiles::of(again.iter().map(|(felt, _)| *felt)),
                 &[const { None }; PARTS.len()],
                 "1",
                 read_from(way, offer),
@@ -103,7 +103,7 @@ fn header(many: bool) -> Vec<Cell> {
 
 fn row(
     name: String,
-    felt: Option<Spread>,
+    felt: Option<Percentiles>,
     parts: &[Option<i64>],
     requests: &str,
     read_from: &str,

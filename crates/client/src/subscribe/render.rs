@@ -1,4 +1,4 @@
-//! How an update is told: its data, its stamps, and the times between them. A difference between two
+//! An update as text: its data, its stamps, and the times between them. A difference between two
 //! clocks also says how far these are apart, and is marked with `~`.
 
 use std::fmt::Write as _;
@@ -86,7 +86,7 @@ fn time_of_day(at_ms: u64) -> String {
 
 /// An update for programs.
 #[derive(Debug, Serialize)]
-pub struct Told<'a> {
+pub struct Rendered<'a> {
     /// The topic.
     topic: &'a str,
     /// Its number on the topic.
@@ -99,7 +99,7 @@ pub struct Told<'a> {
     event: &'a Event,
 }
 
-impl<'a> Told<'a> {
+impl<'a> Rendered<'a> {
     /// The form of `update`.
     #[must_use]
     pub fn of(update: &'a Update) -> Self {
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_program_gets_the_event_as_it_is_and_the_times() {
         let update = update(None);
-        let json = serde_json::to_value(Told::of(&update)).unwrap();
+        let json = serde_json::to_value(Rendered::of(&update)).unwrap();
         assert_eq!(json["sequence"], 42);
         assert_eq!(json["event"]["receivedat"], "990");
         let at_edge = &json["spans"][1];
