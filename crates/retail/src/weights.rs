@@ -25,7 +25,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Everyone once: the history as it is.
+    /// Returns everyone once: the history as it is.
     pub fn even(model: &Model) -> Self {
         Self {
             shoppers: vec![1.0; model.bought.rows()],

@@ -109,7 +109,7 @@ impl Report {
         report
     }
 
-    /// Whether every subscriber got every update once and in order.
+    /// Returns whether every subscriber got every update once and in order.
     #[must_use]
     pub fn is_faultless(&self) -> bool {
         self.losses == 0 && self.duplicates == 0 && self.disordered == 0

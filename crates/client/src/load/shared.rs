@@ -76,7 +76,7 @@ impl Shared {
         self.total.load(Ordering::Acquire)
     }
 
-    /// The numbers of the updates that are waited for.
+    /// Returns the numbers of the updates that are waited for.
     pub(super) fn expected(&self) -> Range<u64> {
         let total = self.total();
         self.first.load(Ordering::Relaxed)..total

@@ -17,7 +17,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Whether the edge was not reached, or takes no login without a signature.
+    /// Returns whether the edge was not reached, or takes no login without a signature.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         matches!(

@@ -102,7 +102,7 @@ pub struct EdgeClient {
 }
 
 impl EdgeClient {
-    /// A client of `edge` and, for the way that waits on it, of `origin`.
+    /// Returns a client of `edge` and, for the way that waits on it, of `origin`.
     ///
     /// # Errors
     /// When the system's TLS roots cannot be used.
@@ -200,7 +200,7 @@ impl EdgeClient {
         Err(ClientError::Ended)
     }
 
-    /// The offer that an event brings, fetched where the event only names it.
+    /// Returns the offer that an event brings, fetched where the event only names it.
     async fn offer_of_event(
         &self,
         login: &LoginAccepted,
@@ -310,7 +310,7 @@ async fn offer_in(response: Response) -> Result<Offer, ClientError> {
     })
 }
 
-/// The `detail` parameter of a `Cache-Status` header (RFC 9211).
+/// Returns the `detail` parameter of a `Cache-Status` header (RFC 9211).
 fn cache_detail(status: &str) -> Option<String> {
     status.split(';').find_map(|parameter| {
         let (name, value) = parameter.trim().split_once('=')?;

@@ -89,7 +89,7 @@ impl Plan {
         Ok(attempts)
     }
 
-    /// The ways that can be run: the origin's own only where an origin is given.
+    /// Returns the ways that can be run: the origin's own only where an origin is given.
     fn measured_ways(&self) -> impl Iterator<Item = &Way> {
         self.ways
             .iter()

@@ -79,7 +79,7 @@ pub enum AttemptReport {
 }
 
 impl<'a> Report<'a> {
-    /// The report of `attempts`.
+    /// Returns the report of `attempts`.
     #[must_use]
     pub fn new(plan: &'a Plan, attempts: &[Attempt]) -> Self {
         Self {
@@ -134,7 +134,7 @@ impl AttemptReport {
     }
 }
 
-/// The attempts of one way that got their offer.
+/// Returns the attempts of one way that got their offer.
 pub fn received(way: Way, attempts: &[Attempt]) -> impl Iterator<Item = &Received> {
     attempts
         .iter()

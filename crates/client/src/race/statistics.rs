@@ -23,7 +23,7 @@ pub struct Percentiles {
 }
 
 impl Percentiles {
-    /// The spread of `durations`; `None` of none.
+    /// Returns the spread of `durations`; `None` of none.
     #[must_use]
     pub fn of(durations: impl IntoIterator<Item = Duration>) -> Option<Self> {
         let mut histogram = Histogram::<u64>::new(3).ok()?;

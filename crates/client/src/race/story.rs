@@ -17,7 +17,7 @@ pub struct Teller<W> {
 }
 
 impl<W: Write + Send> Teller<W> {
-    /// A teller that writes to `out`.
+    /// Returns a teller that writes to `out`.
     pub fn new(out: W) -> Self {
         Self {
             out: Mutex::new(out),

@@ -24,7 +24,7 @@ logging in; for an offer that is already positioned the user asks after looking 
 at edge: how long the offer lay there until it was asked for, or handed to who waited.
 ~ between two clocks: it also tells how far they are apart. All times in ms.";
 
-/// The table, its legend, and what the head start was worth.
+/// Returns the table, its legend, and what the head start was worth.
 #[must_use]
 pub fn render(plan: &Plan, attempts: &[Attempt]) -> String {
     let many = plan.repeat > 1;
@@ -74,7 +74,7 @@ pub fn render(plan: &Plan, attempts: &[Attempt]) -> String {
     format!("{table}\n{failures}{LEGEND}{gain}")
 }
 
-/// A line on why an attempt brought no offer.
+/// Returns a line on why an attempt brought no offer.
 fn failure(attempt: &Attempt) -> Option<String> {
     let error = attempt.result.as_ref().err()?;
     Some(format!("{} failed: {error}\n", attempt.way.name()))
@@ -127,7 +127,7 @@ fn row(
     cells
 }
 
-/// Where the offer came from: a place at the edge, where the edge says so.
+/// Returns where the offer came from: a place at the edge, where the edge says so.
 fn read_from(way: Way, offer: &Offer) -> &str {
     match (&offer.served_from, way) {
         (Some(place), _) => place,
@@ -137,7 +137,7 @@ fn read_from(way: Way, offer: &Offer) -> &str {
     }
 }
 
-/// The middle of each part's lengths.
+/// Returns the middle of each part's lengths.
 fn parts(stamps: &(impl Iterator<Item = Stamps> + Clone)) -> [Option<i64>; PARTS.len()] {
     PARTS.map(|part| middle(part, stamps.clone()))
 }
@@ -148,7 +148,7 @@ fn middle(part: Part, stamps: impl Iterator<Item = Stamps>) -> Option<i64> {
     lengths.get(lengths.len() / 2).copied()
 }
 
-/// The most and the fewest requests, where they differ.
+/// Returns the most and the fewest requests, where they differ.
 fn requests(all: &[&Received]) -> String {
     let fewest = all.iter().map(|one| one.requests).min().unwrap_or(0);
     let most = all.iter().map(|one| one.requests).max().unwrap_or(0);
@@ -212,13 +212,13 @@ mod tests {
         }
     }
 
-    /// Every way but the origin's, which nobody asked.
+    /// Returns every way but the origin's, which nobody asked.
     fn attempts() -> Vec<Attempt> {
         let ways = Way::ALL.iter().filter(|way| **way != Way::Origin);
         ways.map(|way| attempt(*way)).collect()
     }
 
-    /// A way with times as long as they get.
+    /// Returns a way with times as long as they get.
     fn attempt(way: Way) -> Attempt {
         let stamps = Point::ALL
             .into_iter()

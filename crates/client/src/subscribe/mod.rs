@@ -63,12 +63,12 @@ pub enum SubscribeError {
 }
 
 impl SubscribeError {
-    /// A connection that failed, from any error.
+    /// Returns a connection that failed, from any error.
     pub(crate) fn connection(error: impl std::fmt::Display) -> Self {
         Self::Connection(error.to_string())
     }
 
-    /// An answer that is no stream, with what its body says.
+    /// Returns an answer that is no stream, with what its body says.
     pub(crate) fn refused(status: StatusCode, body: &[u8], retry_after: Option<u64>) -> Self {
         let in_a_word = status.canonical_reason().unwrap_or("it does not say why");
         Self::Refused {
@@ -79,7 +79,7 @@ impl SubscribeError {
         }
     }
 
-    /// Whether trying again may help: the connection broke, or the edge is not well.
+    /// Returns whether trying again may help: the connection broke, or the edge is not well.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {

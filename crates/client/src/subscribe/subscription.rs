@@ -122,7 +122,7 @@ struct Connection {
 }
 
 impl Subscription {
-    /// A subscription, which connects when it is first asked for what happens.
+    /// Returns a subscription, which connects when it is first asked for what happens.
     ///
     /// # Errors
     /// [`SubscribeError`], where the HTTP client for acks cannot be built.
@@ -147,7 +147,7 @@ impl Subscription {
         })
     }
 
-    /// What happens next. Waits as long as it takes; it may be dropped and asked again.
+    /// Returns what happens next. Waits as long as it takes; it may be dropped and asked again.
     ///
     /// # Errors
     /// [`SubscribeError`], where trying again does not help.
@@ -217,12 +217,12 @@ impl Subscription {
         };
         let downs = connection.hear(self.plan.transport).await?;
         for down in downs {
-            self.take(down).await?;
+            self.apply(down).await?;
         }
         Ok(())
     }
 
-    async fn take(&mut self, down: Down) -> Result<(), SubscribeError> {
+    async fn apply(&mut self, down: Down) -> Result<(), SubscribeError> {
         match down {
             Down::Welcome(welcome) => {
                 let with_latest = self.plan.start == Start::Latest;
@@ -323,7 +323,7 @@ impl Subscription {
 }
 
 impl Connection {
-    /// What the edge says next, however many messages came at once.
+    /// Returns what the edge says next, however many messages came at once.
     async fn hear(&mut self, transport: Transport) -> Result<Vec<Down>, SubscribeError> {
         let may_ping = transport == Transport::Ws && !self.pinged;
         let patience = match &self.subscriber {
@@ -361,7 +361,7 @@ impl Connection {
     }
 }
 
-/// What a message of a WebSocket says; `None` for one that only a later edge sends.
+/// Returns what a message of a WebSocket says; `None` for one that only a later edge sends.
 fn read_message(data: &[u8]) -> Result<Option<Down>, SubscribeError> {
     let malformed = |error: &dyn std::fmt::Display| SubscribeError::Malformed(error.to_string());
     let text = std::str::from_utf8(data).map_err(|error| malformed(&error))?;
@@ -371,7 +371,7 @@ fn read_message(data: &[u8]) -> Result<Option<Down>, SubscribeError> {
     Down::from_json(text).map_err(|error| malformed(&error))
 }
 
-/// What a frame of a stream says; `None` for one that only a later edge sends.
+/// Returns what a frame of a stream says; `None` for one that only a later edge sends.
 fn read_frame(event: &[u8], data: &[u8]) -> Result<Option<Down>, SubscribeError> {
     let malformed = |error: &dyn std::fmt::Display| SubscribeError::Malformed(error.to_string());
     match event {

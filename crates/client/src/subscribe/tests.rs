@@ -29,7 +29,7 @@ fn plan(edge: &TopicEdge, topics: &[&str], transport: Transport) -> Subscribe {
     }
 }
 
-/// The next event, in a word.
+/// Returns the next event, in a word.
 async fn next(subscription: &mut Subscription) -> String {
     let next = tokio::time::timeout(Duration::from_secs(20), subscription.next());
     match next.await.expect("something happens in time").unwrap() {
