@@ -39,7 +39,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// An answer without a body.
+    /// Returns an answer without a body.
     pub fn new(status: u16) -> Self {
         Self {
             status,
@@ -48,7 +48,7 @@ impl Answer {
         }
     }
 
-    /// An answer in JSON.
+    /// Returns an answer in JSON.
     pub fn json<T: Serialize>(status: u16, value: &T) -> Self {
         // Everything the edge answers has string keys only, and so a JSON form.
         let body = serde_json::to_vec(value).unwrap_or_default();
@@ -75,7 +75,7 @@ impl Answer {
         self
     }
 
-    /// The headers set so far, to be set again by [`Answer::lines`].
+    /// Returns the headers set so far, to be set again by [`Answer::lines`].
     pub fn header_lines(self) -> String {
         self.headers
     }
@@ -104,7 +104,7 @@ impl Answer {
         self
     }
 
-    /// The answer that opens a WebSocket.
+    /// Returns the answer that opens a WebSocket.
     pub fn socket(client: &WebSocket) -> Self {
         let mut answer = Self::new(101);
         answer.body = Body::Socket(client.as_ref().clone());
@@ -117,18 +117,18 @@ impl Answer {
         self
     }
 
-    /// Whether there is nothing.
+    /// Returns whether there is nothing.
     pub fn is_not_found(&self) -> bool {
         self.status == 404
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     #[cfg(test)]
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// The body as text, as far as it is here.
+    /// Returns the body as text, as far as it is here.
     #[cfg(test)]
     pub fn text(&self) -> String {
         match &self.body {
@@ -137,7 +137,7 @@ impl Answer {
         }
     }
 
-    /// The platform's response.
+    /// Returns the platform's response.
     ///
     /// # Errors
     /// [`Error::Platform`] when the platform refuses it.

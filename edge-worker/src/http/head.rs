@@ -50,22 +50,22 @@ impl Head {
         }
     }
 
-    /// The value of a query parameter, as it stands there.
+    /// Returns the value of a query parameter, as it stands there.
     pub fn query_value(&self, name: &str) -> Option<&str> {
         self.query_values(name).next()
     }
 
-    /// Every value of a query parameter, as they stand there.
+    /// Returns every value of a query parameter, as they stand there.
     pub fn query_values(&self, name: &str) -> impl Iterator<Item = &str> {
         self.query
             .split('&')
             .filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix('='))
     }
 
-    /// The id of the last event that the client has; empty where it names none, and `None` where it is
-    /// not percent-encoded UTF-8. The newest goes first: a browser that comes back by itself sends the
-    /// header `Last-Event-ID`, a library that does so adds `lastEventId` to the query, and
-    /// `last_event_id` is where a client began.
+    /// Returns the id of the last event that the client has; empty where it names none, and `None` where it
+    /// is not percent-encoded UTF-8. The newest goes first: a browser that comes back by itself sends the
+    /// header `Last-Event-ID`, a library that does so adds `lastEventId` to the query, and `last_event_id` is
+    /// where a client began.
     pub fn last_event_id(&self) -> Option<String> {
         if !self.last_event_id.is_empty() {
             return Some(self.last_event_id.clone());

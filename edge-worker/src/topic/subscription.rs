@@ -49,7 +49,7 @@ struct Whereabouts {
 }
 
 impl Subscription {
-    /// A request that begins at the heads of these topics.
+    /// Returns a request that begins at the heads of these topics.
     pub fn new(context: &RequestContext, topics: Vec<TopicName>, claims: Option<Claims>) -> Self {
         let at: Whereabouts = platform::client_place(&context.request);
         let wanted = topics.into_iter().map(|topic| Wanted {
@@ -76,25 +76,25 @@ impl Subscription {
         self
     }
 
-    /// The topics, in their order.
+    /// Returns the topics, in their order.
     pub fn topics(&self) -> Vec<TopicName> {
         let topics = self.wanted.iter();
         topics.map(|wanted| wanted.topic.clone()).collect()
     }
 
-    /// Whether `topic` is one of the topics.
+    /// Returns whether `topic` is one of the topics.
     pub fn has(&self, topic: &TopicName) -> bool {
         self.wanted.iter().any(|wanted| wanted.topic == *topic)
     }
 
-    /// The sequence number after which the client begins on a topic whose newest update is `head`: its
-    /// cursor, else before the current value where it wants that first, else the head.
+    /// Returns the sequence number after which the client begins on a topic whose newest update is `head`:
+    /// its cursor, else before the current value where it wants that first, else the head.
     pub fn begins_after(&self, cursor: Option<u64>, head: u64) -> u64 {
         let before = u64::from(self.latest);
         cursor.unwrap_or(head.saturating_sub(before))
     }
 
-    /// When the right to read ends, in milliseconds since the Unix epoch: never, where no topic needs
+    /// Returns when the right to read ends, in milliseconds since the Unix epoch: never, where no topic needs
     /// one.
     pub fn expires_at_ms(&self) -> Option<u64> {
         let topics = self.wanted.iter().map(|wanted| &wanted.topic);

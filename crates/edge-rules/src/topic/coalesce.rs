@@ -29,7 +29,7 @@ pub struct Coalesce {
 }
 
 impl Coalesce {
-    /// One update or several have arrived together, for that many subscribers.
+    /// Notes that one update or several have arrived together, for that many subscribers.
     #[must_use]
     pub fn arrived(&mut self, subscribers: u32, now: u64) -> Flush {
         if self.scheduled {
