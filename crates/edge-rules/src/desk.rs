@@ -248,7 +248,7 @@ impl Desk {
         Ok(effects)
     }
 
-    /// A link was opened. Nothing is leased to it before its hello.
+    /// Opens a link. Nothing is leased to it before its hello.
     pub fn open_link(&mut self, link: &str) {
         self.links.entry(link.to_owned()).or_default();
     }
@@ -287,7 +287,7 @@ impl Desk {
         effects
     }
 
-    /// An origin wants no more leases.
+    /// Notes that an origin wants no more leases.
     pub fn drain(&mut self, link: &str) {
         if let Some(greeting) = self
             .links

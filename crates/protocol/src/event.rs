@@ -88,7 +88,7 @@ impl Data {
         }
     }
 
-    /// JSON data from a value.
+    /// Returns JSON data from a value.
     ///
     /// # Errors
     /// Those of [`serde_json::value::to_raw_value`].
@@ -190,7 +190,7 @@ impl Event {
         serde_json::to_string(self).expect("an event has only string keys and valid JSON")
     }
 
-    /// Media type of the data.
+    /// Returns the media type of the data.
     #[must_use]
     pub fn media_type(&self) -> &str {
         self.datacontenttype.as_deref().unwrap_or(JSON)

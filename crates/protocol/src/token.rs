@@ -110,7 +110,7 @@ impl NumericDate {
         }
     }
 
-    /// In milliseconds since the Unix epoch.
+    /// Returns it in milliseconds since the Unix epoch.
     #[must_use]
     pub const fn as_ms(self) -> u64 {
         self.ms

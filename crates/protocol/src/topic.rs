@@ -116,7 +116,7 @@ pub(crate) mod tests {
         TopicName::parse(name).unwrap()
     }
 
-    /// Any topic.
+    /// Returns any topic.
     pub(crate) fn any_topic() -> impl Strategy<Value = TopicName> {
         "[A-Za-z0-9._~@:+-]{1,12}(/[A-Za-z0-9._~@:+-]{1,12}){0,4}"
             .prop_filter_map("not a name", |text| TopicName::parse(&text).ok())

@@ -58,7 +58,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// True for goods that came back or were cancelled.
+    /// Returns true for goods that came back or were cancelled.
     #[must_use]
     pub fn is_return(&self) -> bool {
         self.quantity < 0

@@ -49,7 +49,7 @@ pub fn pick(model: &Model, scored: &[Scored], wanted: usize) -> Vec<Scored> {
     picked
 }
 
-/// 0 to 1: the share of their words that two products have in common (Dice's coefficient), 1
+/// Returns, from 0 to 1, the share of their words that two products have in common (Dice's coefficient), 1
 /// for the variants of one code (`40101A`, `40101B`).
 fn sameness(one: &Product, other: &Product) -> f64 {
     if base_code(&one.stock_code) == base_code(&other.stock_code) {

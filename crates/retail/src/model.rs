@@ -89,7 +89,7 @@ pub struct Purchase {
 }
 
 impl Purchase {
-    /// True when it tells something of their taste.
+    /// Returns true when it tells something of their taste.
     #[must_use]
     pub fn is_kept(&self) -> bool {
         self.kept > 0

@@ -58,7 +58,7 @@ impl<'a> Profile<'a> {
         }
     }
 
-    /// Their number in the model's country list.
+    /// Returns their number in the model's country list.
     pub fn country(&self) -> Option<usize> {
         self.place.as_ref().and_then(|place| place.number)
     }
@@ -73,7 +73,7 @@ impl<'a> Profile<'a> {
             .map(|found| &shopper.purchases[found])
     }
 
-    /// True for the shopper that is the user: nobody is their own neighbour.
+    /// Returns true for the shopper that is the user: nobody is their own neighbour.
     pub fn is(&self, shopper: usize) -> bool {
         self.customer.is_some_and(|(number, _)| number == shopper)
     }

@@ -52,7 +52,7 @@ fn poisson(uniform: f64) -> f64 {
     times
 }
 
-/// Random numbers that are the same for the same user, and different between users.
+/// Returns random numbers that are the same for the same user, and different between users.
 pub fn rng_for(user: &str) -> Rng {
     let hash = Sha256::digest(user.as_bytes());
     let mut seed = [0; 8];

@@ -57,7 +57,7 @@ impl Answer {
             .body(body)
     }
 
-    /// With one more header. What HTTP does not allow in a value is replaced by `?`.
+    /// Adds a header. What HTTP does not allow in a value is replaced by `?`.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push_str(name);
         self.headers.push(':');
@@ -69,7 +69,7 @@ impl Answer {
         self
     }
 
-    /// With header lines that are ready: see [`Answer::header_lines`].
+    /// Adds header lines that are ready: see [`Answer::header_lines`].
     pub fn lines(mut self, lines: &str) -> Self {
         self.headers.push_str(lines);
         self
@@ -80,25 +80,25 @@ impl Answer {
         self.headers
     }
 
-    /// With the headers that tell of a ticket's settlement.
+    /// Adds the headers that tell of a ticket's settlement.
     pub fn settlement(self, event_id: &str, stamps: Stamps) -> Self {
         self.header(EVENT_ID_HEADER, &header_text(event_id))
             .header(STAMPS_HEADER, &stamps.to_header())
     }
 
-    /// With these bytes as its body.
+    /// Sets these bytes as the body.
     pub fn body(mut self, bytes: Vec<u8>) -> Self {
         self.body = Body::Bytes(bytes);
         self
     }
 
-    /// With bytes that are in JavaScript's memory as its body.
+    /// Sets bytes that are in JavaScript's memory as the body.
     pub fn shared_body(mut self, bytes: &Uint8Array) -> Self {
         self.body = Body::Shared(bytes.into());
         self
     }
 
-    /// With a stream as its body.
+    /// Sets a stream as the body.
     pub fn stream(mut self, stream: ReadableStream) -> Self {
         self.body = Body::Shared(stream.into());
         self
@@ -111,7 +111,7 @@ impl Answer {
         answer
     }
 
-    /// Without its body: the answer to HEAD.
+    /// Removes the body: the answer to HEAD.
     pub fn without_body(mut self) -> Self {
         self.body = Body::Empty;
         self
@@ -153,7 +153,7 @@ impl Answer {
     }
 }
 
-/// `text` in a header: what is not visible ASCII is percent-encoded, and so is `%`.
+/// Returns `text` as a header may have it: what is not visible ASCII is percent-encoded, and so is `%`.
 pub fn header_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

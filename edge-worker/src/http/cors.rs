@@ -74,7 +74,7 @@ impl Cors {
             .any(|known| known.eq_ignore_ascii_case(origin))
     }
 
-    /// `answer` as a page of `origin` may read it, if it may; a page that is listed by name may have sent
+    /// Returns `answer` as a page of `origin` may read it, if it may; a page that is listed by name may have sent
     /// the cookie with its token.
     pub fn expose(&self, answer: Answer, origin: &str) -> Answer {
         let answer = if self.any || self.origins.is_empty() {

@@ -75,7 +75,7 @@ impl Head {
         decoded(ids.find(|id| !id.is_empty()).unwrap_or_default())
     }
 
-    /// For how many seconds the client would wait, by `Prefer: wait=N`
+    /// Returns for how many seconds the client would wait, by `Prefer: wait=N`
     /// ([RFC 7240](https://www.rfc-editor.org/rfc/rfc7240#section-4.3)).
     pub fn wait_seconds(&self) -> Option<u32> {
         self.prefer.split([',', ';']).find_map(|preference| {
@@ -94,7 +94,7 @@ pub fn decoded(text: &str) -> Option<String> {
     js_sys::decode_uri_component(text).map(String::from).ok()
 }
 
-/// Host, path and query of a URL as the platform writes it: absolute and normalised.
+/// Returns host, path and query of a URL as the platform writes it: absolute and normalised.
 fn split_url(url: &str) -> (&str, &str, &str) {
     let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
     let (host, from_path) = after_scheme

@@ -66,12 +66,12 @@ impl Shared {
         }
     }
 
-    /// Now, in microseconds since the epoch.
+    /// Returns the time, in microseconds since the epoch.
     pub(super) fn now(&self) -> u64 {
         micros(self.epoch.elapsed())
     }
 
-    /// So many updates in all have been published, or are about to be.
+    /// Returns how many updates in all have been published, or are about to be.
     pub(super) fn total(&self) -> u64 {
         self.total.load(Ordering::Acquire)
     }
@@ -82,7 +82,7 @@ impl Shared {
         self.first.load(Ordering::Relaxed)..total
     }
 
-    /// So many updates are about to be published, after all that were before.
+    /// Notes that so many updates are about to be published, after all that were before.
     pub(super) fn expect(&self, count: u64) {
         let first = self.total();
         self.complete.store(0, Ordering::Relaxed);
@@ -91,7 +91,7 @@ impl Shared {
         self.total.store(first + count, Ordering::Release);
     }
 
-    /// A subscriber has everything that is expected.
+    /// Notes that a subscriber has everything that is expected.
     pub(super) fn is_complete(&self) {
         if self.complete.fetch_add(1, Ordering::Relaxed) + 1 == self.subscribers {
             self.all_complete.notify_one();

@@ -58,7 +58,7 @@ pub enum ClientError {
     GivenUp(Duration),
 }
 
-/// On this machine it is most likely what `make dev` runs.
+/// Returns what to try: on this machine it is most likely what `make dev` runs.
 fn hint(url: &Url) -> &'static str {
     match url.host_str() {
         Some("127.0.0.1" | "localhost") => "; is `make dev` running?",
@@ -119,7 +119,7 @@ impl EdgeClient {
         })
     }
 
-    /// `POST /login` at the edge.
+    /// Logs in: `POST /login` at the edge.
     ///
     /// # Errors
     /// [`ClientError`], also when the edge refuses the login.
@@ -128,7 +128,7 @@ impl EdgeClient {
         Ok(accepted(response).await?.json().await?)
     }
 
-    /// `POST /offers` at the origin: the offer, generated while the client waits.
+    /// Returns the offer of `POST /offers` at the origin, generated while the client waits.
     ///
     /// # Errors
     /// [`ClientError`]; [`ClientError::Malformed`] without an origin.
@@ -141,7 +141,7 @@ impl EdgeClient {
         offer_in(accepted(response).await?).await
     }
 
-    /// `GET /tickets/{ticket}`, held by the edge for up to `wait`.
+    /// Asks for the offer: `GET /tickets/{ticket}`, held by the edge for up to `wait`.
     ///
     /// # Errors
     /// [`ClientError`]; a failed generation is [`ClientError::Failed`].

@@ -21,11 +21,11 @@ pub enum Moment<'a> {
 
 /// Hears what happens, as it happens.
 pub trait Listener: Sync {
-    /// A way begins, for the `round`th time of the plan, counted from 1.
+    /// Hears that a way begins, for the `round`th time of the plan, counted from 1.
     fn begins(&self, way: Way, round: u32, plan: &Plan);
-    /// Something happened, so long after the user logged in.
+    /// Hears that something happened, so long after the user logged in.
     fn tells(&self, after: Duration, moment: Moment<'_>);
-    /// A way ended.
+    /// Hears that a way ended.
     fn ended(&self, attempt: &Attempt);
 }
 

@@ -166,7 +166,7 @@ fn title(way: Way, plan: &Plan) -> String {
     }
 }
 
-/// Without an origin, its own way cannot be measured.
+/// Returns why a way was not measured: without an origin, its own cannot be.
 fn why_not(way: Way, attempts: &[Attempt]) -> &'static str {
     if attempts.iter().any(|attempt| attempt.way == way) {
         "failed"

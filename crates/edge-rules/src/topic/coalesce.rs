@@ -49,7 +49,7 @@ impl Coalesce {
         }
     }
 
-    /// What was scheduled has been written.
+    /// Notes that what was scheduled has been written.
     pub fn flushed(&mut self, now: u64) {
         self.scheduled = false;
         self.last = Some(now);

@@ -125,7 +125,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Nothing was missed, or nothing is wanted: whoever starts at the head.
+    /// Returns a replay of nothing: none was missed, or none is wanted.
     #[must_use]
     pub fn at_head(head: u64) -> Self {
         Self {
@@ -191,7 +191,7 @@ impl History {
         }
     }
 
-    /// Sequence of the newest update; 0 where there is none yet.
+    /// Returns the sequence of the newest update; 0 where there is none yet.
     #[must_use]
     pub fn head(&self) -> u64 {
         self.head

@@ -36,7 +36,7 @@ impl KvPace {
         }
     }
 
-    /// The topic has updates up to `head`.
+    /// Notes that the topic has updates up to `head`.
     pub fn advanced(&mut self, head: u64) {
         self.head = head;
     }
@@ -52,7 +52,7 @@ impl KvPace {
         Some(self.head)
     }
 
-    /// `sequence` is written: store it as the last one.
+    /// Notes that `sequence` is written: store it as the last one.
     pub fn done(&mut self, sequence: u64, now: u64) {
         self.putting = false;
         self.failures = 0;
@@ -60,7 +60,7 @@ impl KvPace {
         self.next_at = now + PUT_EVERY_MS;
     }
 
-    /// The write did not work; another follows, later each time.
+    /// Notes that the write failed; another follows, later each time.
     pub fn failed(&mut self, now: u64) {
         self.putting = false;
         let doubled = PUT_EVERY_MS << self.failures.min(16);

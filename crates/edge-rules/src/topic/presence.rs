@@ -83,7 +83,7 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// A subscriber is connected: just now, or since earlier where the object was evicted meanwhile.
+    /// Notes that a subscriber is connected: just now, or since earlier where the object was evicted meanwhile.
     /// Coordinates that it did not share itself are rounded to whole degrees.
     pub fn connected(
         &mut self,
@@ -106,7 +106,7 @@ impl Roster {
         self.entries.insert(secret.to_owned(), entry);
     }
 
-    /// A subscriber is gone.
+    /// Notes that a subscriber is gone.
     pub fn left(&mut self, secret: &str) {
         self.entries.remove(secret);
     }
@@ -123,14 +123,14 @@ impl Roster {
         true
     }
 
-    /// A subscriber has just been handed what it had missed, up to `head`.
+    /// Notes that a subscriber has just been handed what it had missed, up to `head`.
     pub fn caught_up(&mut self, secret: &str, head: u64, now: u64) {
         if let Some(entry) = self.entries.get_mut(secret) {
             entry.caught_up = Some((head, now));
         }
     }
 
-    /// An update is handed to everyone.
+    /// Notes that an update is handed to everyone.
     pub fn sent(&mut self, sequence: u64, now: u64) {
         self.sent.push_back((sequence, now));
         if self.sent.len() > SENT {

@@ -172,7 +172,7 @@ fn desk_of(name: &str, desks: u32) -> u32 {
     u32::try_from(hash % u64::from(desks.max(1))).unwrap_or(0)
 }
 
-/// SHA-256 of a body in hexadecimal: tells a repeated login from another under the same id.
+/// Returns the SHA-256 of a body in hexadecimal: tells a repeated login from another under the same id.
 fn digest(body: &[u8]) -> String {
     Sha256::digest(body)
         .iter()

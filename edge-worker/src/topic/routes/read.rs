@@ -107,7 +107,7 @@ async fn latest(
     Ok((answer, place))
 }
 
-/// For how many whole seconds the right to read lasts: a long poll does not outlive its token.
+/// Returns for how many whole seconds the right to read lasts: a long poll does not outlive its token.
 fn seconds_left(topic: &TopicName, claims: Option<&Claims>, now_ms: u64) -> u32 {
     let expires_at_ms = access::expires_at_ms(iter::once(topic), claims).unwrap_or(u64::MAX);
     u32::try_from(expires_at_ms.saturating_sub(now_ms) / 1000).unwrap_or(u32::MAX)

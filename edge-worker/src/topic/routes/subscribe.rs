@@ -180,7 +180,7 @@ fn together(topics: &[TopicName]) -> u32 {
     u32::from_be_bytes([a, b, c, d])
 }
 
-/// Any number below `count`.
+/// Returns any number below `count`.
 fn any_of(count: u32) -> u32 {
     #[expect(
         clippy::cast_possible_truncation,
