@@ -93,12 +93,18 @@ struct Inner {
 impl Outbox {
     /// Opens the outbox, makes it on first use, and brings its rows in line with `edges`: what was
     /// meant for an edge that is no longer configured is dropped, with a line in the log. An edge
-    /// that is new gets what is committed from now on.
+    /// that is new gets what is committed from now on. The log has a line where the file is new or empty:
+    /// whoever expected one with deliveries in it looks at the path.
     ///
     /// # Errors
     /// [`OutboxError`]; [`OutboxError::InUse`] while another process has it open.
     pub fn open(path: &Path, edges: Vec<EdgeWays>) -> Result<Self, OutboxError> {
-        Self::open_with(path, edges, true)
+        let is_new = std::fs::metadata(path).map_or(true, |file| file.len() == 0);
+        let outbox = Self::open_with(path, edges, true)?;
+        if is_new {
+            tracing::info!(path = %path.display(), "the outbox is new");
+        }
+        Ok(outbox)
     }
 
     /// Opens the outbox as [`Outbox::open`] does, but leaves what is meant for other edges where it is:
@@ -152,6 +158,8 @@ impl Outbox {
         {
             std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
         }
+        // However the file is called, it has one lock.
+        let path = &lock::real_path(path).map_err(|error| failed(error.to_string()))?;
         let lock = Lock::take(path)?;
         let mut connection = Connection::open(path).map_err(|error| failed(error.to_string()))?;
         schema::prepare(&mut connection)?;

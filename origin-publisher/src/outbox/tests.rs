@@ -572,6 +572,36 @@ fn a_second_process_is_kept_out_until_the_first_is_gone() {
     assert!(Outbox::open(&path, vec![]).is_ok());
 }
 
+#[cfg(unix)]
+#[test]
+fn an_outbox_has_one_lock_by_whatever_name_it_is_opened() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let _outbox = open(folder.path(), &[edge("a", true)]);
+    let link = other.path().join("same");
+    std::os::unix::fs::symlink(folder.path().join("outbox.sqlite3"), &link).unwrap();
+    let error = Outbox::open(&link, vec![]).unwrap_err();
+    assert!(matches!(error, OutboxError::InUse(_)), "{error}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_its_owner_may_read_an_outbox() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("a", true)]);
+    outbox.commit(small(1)).await.unwrap();
+    let files = std::fs::read_dir(folder.path()).unwrap();
+    let rights = files.map(|file| {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        (file.file_name().into_string().unwrap(), mode)
+    });
+    let rights: std::collections::BTreeMap<String, u32> = rights.collect();
+    let names = ["", "-shm", "-wal", ".lock"].map(|end| (format!("outbox.sqlite3{end}"), 0o600));
+    assert_eq!(rights, names.into());
+}
+
 #[test]
 fn a_file_of_a_newer_version_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
