@@ -2,22 +2,13 @@
 
 use std::time::Duration;
 
-use headstart_edge_rules::topic::region::Region;
+use headstart_edge_rules::topic::{catch_up::Wanted, region::Region};
 use headstart_protocol::{
     cursor::Cursors, presence::SubscriberPlace, token::Claims, topic::TopicName,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{http::request::RequestContext, platform, topic::access};
-
-/// A topic that a client wants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wanted {
-    /// The topic.
-    pub topic: TopicName,
-    /// The sequence number after which the client resumes.
-    pub cursor: Option<u64>,
-}
 
 /// A request to subscribe, checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,13 +78,6 @@ impl Subscription {
         self.wanted.iter().any(|wanted| wanted.topic == *topic)
     }
 
-    /// The sequence number after which the client begins on a topic whose newest update is `head`: its
-    /// cursor, else before the current value where it wants that first, else the head.
-    pub fn begins_after(&self, cursor: Option<u64>, head: u64) -> u64 {
-        let before = u64::from(self.latest);
-        cursor.unwrap_or(head.saturating_sub(before))
-    }
-
     /// When the right to read ends, in milliseconds since the Unix epoch: never, where no topic needs
     /// one.
     pub fn expires_at_ms(&self) -> Option<u64> {
@@ -112,14 +96,14 @@ impl Subscription {
 mod tests {
     use super::*;
 
-    fn subscription(topics: &[&str], latest: bool) -> Subscription {
+    fn subscription(topics: &[&str]) -> Subscription {
         let wanted = topics.iter().map(|name| Wanted {
             topic: TopicName::parse(name).unwrap(),
             cursor: None,
         });
         Subscription {
             wanted: wanted.collect(),
-            latest,
+            latest: false,
             place: SubscriberPlace::default(),
             region: Region::Weur,
             claims: serde_json::from_str(r#"{"exp":17}"#).unwrap(),
@@ -129,26 +113,17 @@ mod tests {
     }
 
     #[test]
-    fn a_subscriber_begins_at_its_cursor_else_where_it_asks_to() {
-        let begins = |cursor, latest, head| subscription(&["a"], latest).begins_after(cursor, head);
-        assert_eq!(begins(Some(3), true, 9), 3);
-        assert_eq!(begins(None, true, 9), 8);
-        assert_eq!(begins(None, false, 9), 9);
-        assert_eq!(begins(None, true, 0), 0);
-    }
-
-    #[test]
     fn each_topic_has_the_cursor_that_names_it() {
         let topics = ["a", "b"].map(|name| TopicName::parse(name).unwrap());
         let cursors = Cursors::parse("b=7", &topics).unwrap();
-        let wanted = subscription(&["a", "b"], false).after(&cursors).wanted;
+        let wanted = subscription(&["a", "b"]).after(&cursors).wanted;
         let at: Vec<_> = wanted.iter().map(|wanted| wanted.cursor).collect();
         assert_eq!(at, [None, Some(7)]);
     }
 
     #[test]
     fn a_private_topic_among_them_ends_with_the_token() {
-        let expires = |topics: &[&str]| subscription(topics, false).expires_at_ms();
+        let expires = |topics: &[&str]| subscription(topics).expires_at_ms();
         assert_eq!(expires(&["a", "private/a"]), Some(17_000));
         assert_eq!(expires(&["a", "b"]), None);
     }

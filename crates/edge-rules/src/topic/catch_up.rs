@@ -6,8 +6,28 @@ use headstart_protocol::{
     sse::Frame,
     topic::TopicName,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::topic::{groups::Batch, history::Replay};
+
+/// A topic that a subscriber wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// The topic.
+    pub topic: TopicName,
+    /// The sequence number after which it resumes.
+    pub cursor: Option<u64>,
+}
+
+impl Wanted {
+    /// Returns the sequence number after which the subscriber begins where the topic's newest update is
+    /// `head`: its cursor, else before the current value where it wants that first, else the head.
+    #[must_use]
+    pub fn begins_after(&self, latest: bool, head: u64) -> u64 {
+        let before = u64::from(latest);
+        self.cursor.unwrap_or(head.saturating_sub(before))
+    }
+}
 
 /// What a subscriber missed on one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,6 +141,19 @@ mod tests {
         };
         let frames = String::from_utf8(opening.frames(b"retry: 1000\n")).unwrap();
         (frames, opening.messages())
+    }
+
+    #[test]
+    fn a_subscriber_begins_at_its_cursor_else_where_it_asks_to() {
+        let topic = TopicName::parse("a").unwrap();
+        let begins = |cursor, latest, head| {
+            let topic = topic.clone();
+            Wanted { topic, cursor }.begins_after(latest, head)
+        };
+        assert_eq!(begins(Some(3), true, 9), 3);
+        assert_eq!(begins(None, true, 9), 8);
+        assert_eq!(begins(None, false, 9), 9);
+        assert_eq!(begins(None, true, 0), 0);
     }
 
     #[test]

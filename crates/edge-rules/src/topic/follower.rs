@@ -181,8 +181,7 @@ impl Follower {
     }
 
     /// The root, or a relay on its behalf, pushes. Gives what live subscribers are to be handed, and
-    /// the answer. The shell hands the push on to [`Push::forwards`] at the same time, and adds the
-    /// answers from there.
+    /// the answer.
     pub fn pushed(
         &mut self,
         relay: RelayName,

@@ -14,7 +14,9 @@
 //! | What is a relay called? | [`relay_name`] |
 //! | What do a root and its relays say to each other? | [`messages`] |
 //! | Which relays are there, and what is pushed to whom? | [`fanout`] |
-//! | How far has a relay got, and how does a subscriber get there? | [`follower`] |
+//! | How far has a relay got on a topic, and what can it replay? | [`follower`] |
+//! | What does a relay follow, and how does a subscriber get to its heads? | [`relay`] |
+//! | How does what subscribers publish at a relay get to the roots? | [`publish_queue`] |
 
 pub mod catch_up;
 pub mod coalesce;
@@ -26,7 +28,9 @@ pub mod history;
 pub mod kv_pace;
 pub mod messages;
 pub mod presence;
+pub mod publish_queue;
 pub mod region;
+pub mod relay;
 pub mod relay_name;
 pub mod update;
 #[cfg(test)]

@@ -8,11 +8,13 @@ use headstart_protocol::topic::TopicName;
 use proptest::{prelude::*, sample::Index};
 
 use crate::topic::{
+    catch_up::{Missed, Wanted},
     fanout::{Effect, Fanout, PushOrder, Registered},
-    follower::{Applied, FOLLOW_EVERY_MS, Follower, Resume},
+    follower::{Applied, FOLLOW_EVERY_MS},
     history::{History, HistoryLimits, Identity, Replay},
-    messages::{Follow, Push, PushAnswer},
+    messages::{Push, PushAnswer},
     region::Region,
+    relay::{CatchUp, FollowOrder, Need, Progress, RelayEffect, RelayState},
     relay_name::RelayName,
     update::tests::update,
 };
@@ -71,25 +73,23 @@ enum Message {
     Follow {
         from: usize,
         life: u64,
-        number: u64,
-        follow: Follow,
+        order: FollowOrder,
     },
     FollowAnswer {
         to: usize,
         life: u64,
-        number: u64,
-        follow: Follow,
+        order: FollowOrder,
         missed: Replay,
     },
     /// On behalf of a subscriber.
     Ask {
         from: usize,
-        subscriber: u64,
+        ask: u64,
         after: u64,
     },
     Asked {
         to: usize,
-        subscriber: u64,
+        ask: u64,
         missed: Replay,
     },
 }
@@ -103,29 +103,20 @@ struct Call {
     answers: Vec<PushAnswer>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waits {
-    /// For nothing: it may ask to resume.
-    No,
-    /// For the answer to this follow.
-    ForFollow(u64),
-    ForRoot,
-}
-
 #[derive(Debug)]
 struct Subscriber {
-    id: u64,
     /// Up to where it has got everything, or was told that it is lost.
     at: Option<u64>,
-    live: bool,
-    waits: Waits,
-    followed: bool,
     gaps: u64,
+    /// Its way to the head of its relay; `None` once it is live.
+    catch_up: Option<CatchUp>,
+    /// What the root is asked on its behalf.
+    asks: Option<u64>,
 }
 
 impl Subscriber {
-    /// Checks that what it is handed is what comes next.
-    fn take(&mut self, applied: &Applied) {
+    /// Checks that what it is told is what comes next.
+    fn told(&mut self, applied: &Applied) {
         if let Some((after, first)) = applied.gap {
             assert_eq!(Some(after), self.at, "a gap begins where the subscriber is");
             assert!(first > after + 1, "something is lost");
@@ -138,33 +129,95 @@ impl Subscriber {
             self.at = Some(next);
         }
     }
+
+    /// Is told what it missed, and live from now on.
+    fn begins(&mut self, missed: Vec<Missed>) {
+        self.catch_up = None;
+        for missed in missed {
+            assert_eq!(missed.after, *self.at.get_or_insert(missed.after));
+            for part in missed.parts {
+                self.told(&Applied {
+                    gap: part.lost(),
+                    updates: part.updates,
+                });
+            }
+        }
+    }
+
+    /// Comes to a relay: for the first time, or again.
+    fn comes(&mut self, relay: &RelayState) {
+        let wanted = Wanted {
+            topic: topic(),
+            cursor: self.at,
+        };
+        self.catch_up = Some(relay.catch_up([wanted], false));
+        self.asks = None;
+    }
+}
+
+fn topic() -> TopicName {
+    TopicName::parse("a").unwrap()
 }
 
 #[derive(Debug)]
 struct Relay {
-    name: RelayName,
-    follower: Follower,
+    state: RelayState,
     stored_head: Option<u64>,
     subscribers: Vec<Subscriber>,
     /// How often it was evicted.
     life: u64,
-    /// The number of its last follow, and of the last one that was answered.
-    asked: u64,
-    answered: u64,
 }
 
 impl Relay {
+    fn new(name: RelayName) -> Self {
+        Self {
+            state: RelayState::restore(name, CAPACITY, [], |_| 0).0,
+            stored_head: None,
+            subscribers: vec![],
+            life: 0,
+        }
+    }
+
     fn count(&self) -> u32 {
         u32::try_from(self.subscribers.len()).unwrap()
     }
 
-    fn hand_out(&mut self, applied: &Applied) {
-        for subscriber in &mut self.subscribers {
-            if subscriber.live {
-                subscriber.take(applied);
+    fn carry_out(&mut self, effects: Vec<RelayEffect>) {
+        for effect in effects {
+            match effect {
+                RelayEffect::SaveHead(_, head) => self.stored_head = Some(head),
+                RelayEffect::ForgetHead(_) => self.stored_head = None,
+                RelayEffect::Tell(_, applied) => {
+                    let live = self.subscribers.iter_mut();
+                    live.filter(|one| one.catch_up.is_none())
+                        .for_each(|one| one.told(&applied));
+                }
             }
         }
-        self.stored_head = self.follower.head();
+    }
+
+    fn apply(&mut self, push: &Push) -> PushAnswer {
+        let (answer, effects) = self.state.apply(push, self.count());
+        self.carry_out(effects);
+        answer
+    }
+
+    /// Loses its memory. Its sockets and what it stored stay; who was not live yet comes again.
+    fn evict(&mut self) {
+        self.life += 1;
+        let live = self.subscribers.iter();
+        let live = live.filter(|one| one.catch_up.is_none()).count();
+        let heads = self.stored_head.map(|head| (topic(), head));
+        let name = self.state.name().clone();
+        let live = u32::try_from(live).unwrap();
+        let (state, effects) = RelayState::restore(name, CAPACITY, heads, |_| live);
+        self.state = state;
+        self.carry_out(effects);
+        for one in &mut self.subscribers {
+            if one.catch_up.is_some() {
+                one.comes(&self.state);
+            }
+        }
     }
 }
 
@@ -193,15 +246,7 @@ impl World {
             age_ms: u64::MAX,
         };
         let names = ["weur:0:a", "weur:1:a", "many:weur:0", "oc:0:a"];
-        let relays = names.map(|name| Relay {
-            name: RelayName::parse(name).unwrap(),
-            follower: Follower::new(CAPACITY, None),
-            stored_head: None,
-            subscribers: vec![],
-            life: 0,
-            asked: 0,
-            answered: 0,
-        });
+        let relays = names.map(|name| Relay::new(RelayName::parse(name).unwrap()));
         Self {
             now: 0,
             history: History::restore(limits, [], []),
@@ -224,7 +269,10 @@ impl World {
     }
 
     fn relay(&self, name: &RelayName) -> usize {
-        let at = self.relays.iter().position(|relay| relay.name == *name);
+        let at = self
+            .relays
+            .iter()
+            .position(|relay| relay.state.name() == name);
         at.expect("only these relays follow")
     }
 
@@ -251,26 +299,25 @@ impl World {
             Step::EvictRelay(relay) => self.evict(relay),
             Step::RestartRoot => self.restart_root(),
             Step::Subscribe(relay, ago) => {
-                let id = self.next();
                 let head = self.history.head();
-                self.relays[relay].subscribers.push(Subscriber {
-                    id,
+                let relay = &mut self.relays[relay];
+                let mut subscriber = Subscriber {
                     at: ago.map(|ago| head.saturating_sub(ago)),
-                    live: false,
-                    waits: Waits::No,
-                    followed: false,
                     gaps: 0,
-                });
+                    catch_up: None,
+                    asks: None,
+                };
+                subscriber.comes(&relay.state);
+                relay.subscribers.push(subscriber);
             }
             Step::Unsubscribe(relay, ref who) => {
                 let relay = &mut self.relays[relay];
                 if !relay.subscribers.is_empty() {
-                    relay
-                        .subscribers
-                        .swap_remove(who.index(relay.subscribers.len()));
+                    let who = who.index(relay.subscribers.len());
+                    relay.subscribers.swap_remove(who);
                     if relay.subscribers.is_empty() {
-                        relay.follower.emptied();
-                        relay.stored_head = None;
+                        let effects = relay.state.emptied(&topic());
+                        relay.carry_out(effects);
                     }
                 }
             }
@@ -295,9 +342,11 @@ impl World {
         let effects = self.fanout.tick(self.now);
         self.carry_out(effects);
         for relay in 0..RELAYS {
-            let state = &self.relays[relay];
-            if state.follower.follow_due(state.count(), self.now) {
-                self.follow(relay);
+            let random = self.next();
+            let state = &mut self.relays[relay];
+            let topics = Some((topic(), state.count())).filter(|(_, count)| *count > 0);
+            for order in state.state.tick(topics, random, self.now) {
+                self.follow(relay, order);
             }
         }
     }
@@ -330,7 +379,7 @@ impl World {
         self.network.push(Message::Push {
             order: order.id + self.orders_before,
             to: self.relay(&order.to),
-            push: order.push(&TopicName::parse("a").unwrap(), &self.history),
+            push: order.push(&topic(), &self.history),
         });
     }
 
@@ -339,45 +388,35 @@ impl World {
         order.checked_sub(self.orders_before)
     }
 
-    fn follow(&mut self, from: usize) {
-        let random = self.next();
-        let relay = &mut self.relays[from];
-        let (name, count) = (relay.name.clone(), relay.count());
-        let follow = relay.follower.follow(name, count, random, self.now);
-        relay.asked += 1;
-        self.network.push(Message::Follow {
-            from,
-            life: relay.life,
-            number: relay.asked,
-            follow,
-        });
+    fn follow(&mut self, from: usize, order: FollowOrder) {
+        let life = self.relays[from].life;
+        self.network.push(Message::Follow { from, life, order });
     }
 
     fn deliver(&mut self, message: Message) {
         match message {
             Message::Push { order, to, push } => {
-                let answer = self.pushed(to, &push);
-                let forwards: Vec<(usize, Push)> = push
-                    .forwards()
-                    .map(|(name, push)| (self.relay(name), push))
-                    .collect();
                 let call = self.next();
+                let (forward, own) = push.hand_on();
+                let pending = forward.len();
+                for (name, push) in forward {
+                    let to = self.relay(&name);
+                    self.network.push(Message::HandOn { call, to, push });
+                }
+                let answer = self.relays[to].apply(&own);
                 self.calls.insert(
                     call,
                     Call {
                         lead: to,
                         order,
-                        pending: forwards.len(),
+                        pending,
                         answers: vec![answer],
                     },
                 );
-                for (to, push) in forwards {
-                    self.network.push(Message::HandOn { call, to, push });
-                }
                 self.finish(call);
             }
             Message::HandOn { call, to, push } => {
-                let answer = self.pushed(to, &push);
+                let answer = self.relays[to].apply(&push);
                 self.handed_on(call, Some(answer));
             }
             Message::PushAnswer { order, answers } => {
@@ -387,79 +426,53 @@ impl World {
                     self.carry_out(effects);
                 }
             }
-            Message::Follow {
-                from,
-                life,
-                number,
-                follow,
-            } => {
+            Message::Follow { from, life, order } => {
+                let follow = &order.follow;
                 let missed = match follow.have {
                     Some(have) => self.history.replay(have, self.page_bytes),
                     None => Replay::at_head(self.history.head()),
                 };
-                let effects = self.fanout.follow(&follow, &missed, self.now);
+                let effects = self.fanout.follow(follow, &missed, self.now);
                 self.carry_out(effects);
                 self.network.push(Message::FollowAnswer {
                     to: from,
                     life,
-                    number,
-                    follow,
+                    order,
                     missed,
                 });
             }
             Message::FollowAnswer {
                 to,
                 life,
-                number,
-                follow,
+                order,
                 missed,
             } => {
                 let relay = &mut self.relays[to];
                 if relay.life == life {
-                    let applied = relay.follower.caught_up(&follow, &missed, self.now);
-                    relay.hand_out(&applied);
-                    relay.answered = relay.answered.max(number);
+                    let count = relay.count();
+                    let state = &mut relay.state;
+                    let effects = state.follow_answered(&order, &missed, count, self.now);
+                    relay.carry_out(effects);
                 }
             }
-            Message::Ask {
-                from,
-                subscriber,
-                after,
-            } => self.network.push(Message::Asked {
+            Message::Ask { from, ask, after } => self.network.push(Message::Asked {
                 to: from,
-                subscriber,
+                ask,
                 missed: self.history.replay(after, self.page_bytes),
             }),
-            Message::Asked {
-                to,
-                subscriber,
-                missed,
-            } => {
-                let relay = &mut self.relays[to];
-                let missed = relay.follower.up_to_head(missed);
-                // An answer to a question that was given up on is no answer to the next one.
-                let asking = relay.subscribers.iter_mut().find(|one| {
-                    (one.id, one.waits, one.at) == (subscriber, Waits::ForRoot, Some(missed.after))
-                });
-                if let Some(one) = asking {
-                    one.waits = Waits::No;
-                    one.followed = false;
-                    one.take(&Applied {
-                        gap: missed.lost(),
-                        updates: missed.updates,
-                    });
+            Message::Asked { to, ask, missed } => {
+                let Relay {
+                    state, subscribers, ..
+                } = &mut self.relays[to];
+                let asking = subscribers.iter_mut().find(|one| one.asks == Some(ask));
+                if let Some(one) = asking
+                    && let Some(catch_up) = &mut one.catch_up
+                {
+                    one.asks = None;
+                    state.missed(catch_up, &topic(), missed);
                 }
             }
         }
-    }
-
-    /// A push reaches a relay.
-    fn pushed(&mut self, to: usize, push: &Push) -> PushAnswer {
-        let relay = &mut self.relays[to];
-        let (name, count) = (relay.name.clone(), relay.count());
-        let (applied, answer) = relay.follower.pushed(name, push, count);
-        relay.hand_out(&applied);
-        answer
     }
 
     /// A relay that was handed a push answers its lead, or does not.
@@ -488,29 +501,30 @@ impl World {
                 self.push_failed(*order);
             }
             Message::HandOn { call, .. } => self.handed_on(*call, None),
-            Message::Follow { from, life, .. } | Message::FollowAnswer { to: from, life, .. } => {
-                let relay = &mut self.relays[*from];
+            Message::Follow {
+                from: relay,
+                life,
+                order,
+            }
+            | Message::FollowAnswer {
+                to: relay,
+                life,
+                order,
+                ..
+            } => {
+                let relay = &mut self.relays[*relay];
                 if relay.life == *life {
-                    relay.follower.follow_failed(self.now);
-                    for one in &mut relay.subscribers {
-                        if one.waits != Waits::ForRoot {
-                            one.waits = Waits::No;
-                        }
-                    }
+                    relay.state.follow_failed(order, self.now);
                 }
             }
             Message::Ask {
-                from, subscriber, ..
+                from: relay, ask, ..
             }
-            | Message::Asked {
-                to: from,
-                subscriber,
-                ..
-            } => {
-                for one in &mut self.relays[*from].subscribers {
-                    if one.id == *subscriber && one.waits == Waits::ForRoot {
-                        one.waits = Waits::No;
-                    }
+            | Message::Asked { to: relay, ask, .. } => {
+                let relay = &mut self.relays[*relay];
+                let mut subscribers = relay.subscribers.iter_mut();
+                if let Some(one) = subscribers.find(|one| one.asks == Some(*ask)) {
+                    one.comes(&relay.state);
                 }
             }
         }
@@ -524,16 +538,9 @@ impl World {
         }
     }
 
-    /// A relay loses its memory. Its sockets and what it stored stay; who was not live yet comes again.
+    /// A relay loses its memory, and what it has handed on is answered to nobody.
     fn evict(&mut self, which: usize) {
-        let relay = &mut self.relays[which];
-        relay.life += 1;
-        let any_live = relay.subscribers.iter().any(|one| one.live);
-        relay.follower = Follower::new(CAPACITY, relay.stored_head.filter(|_| any_live));
-        for one in &mut relay.subscribers {
-            one.waits = Waits::No;
-            one.followed = false;
-        }
+        self.relays[which].evict();
         let cut_off: Vec<u64> = self
             .calls
             .iter()
@@ -561,41 +568,36 @@ impl World {
     /// Brings subscribers that have come to the head of their relay.
     fn admit(&mut self, at: usize) {
         for index in 0..self.relays[at].subscribers.len() {
+            let random = self.next();
             let relay = &mut self.relays[at];
+            let count = relay.count();
             let one = &mut relay.subscribers[index];
-            if let Waits::ForFollow(number) = one.waits
-                && relay.answered >= number
-            {
-                one.waits = Waits::No;
-                one.followed = true;
-            }
-            if one.live || one.waits != Waits::No {
+            let Some(catch_up) = one.catch_up.as_mut().filter(|_| one.asks.is_none()) else {
                 continue;
+            };
+            let progress = relay.state.advance(catch_up, |_| count, random, self.now);
+            match progress {
+                Progress::Ready(missed) => one.begins(missed),
+                Progress::Needs(needs) => {
+                    assert_eq!(needs.len(), 1, "it has one topic");
+                    for need in needs {
+                        self.bring(at, index, need);
+                    }
+                }
+                Progress::Failed => one.comes(&relay.state),
+                Progress::Gone => panic!("it is here"),
             }
-            match relay.follower.resume(one.at, one.followed) {
-                Resume::Ready(missed) => {
-                    one.at.get_or_insert(missed.after);
-                    one.take(&Applied {
-                        gap: missed.lost(),
-                        updates: missed.updates,
-                    });
-                    one.live = true;
-                    relay.stored_head = relay.follower.head();
-                }
-                Resume::Follow => {
-                    one.waits = Waits::ForFollow(relay.asked + 1);
-                    self.follow(at);
-                }
-                Resume::AskRoot => {
-                    one.waits = Waits::ForRoot;
-                    let after = one.at.expect("the head is never asked for");
-                    let subscriber = one.id;
-                    self.network.push(Message::Ask {
-                        from: at,
-                        subscriber,
-                        after,
-                    });
-                }
+        }
+    }
+
+    fn bring(&mut self, from: usize, index: usize, need: Need) {
+        match need {
+            Need::Follow(order) => self.follow(from, order),
+            Need::FollowAnswer(_) => {}
+            Need::Missed { after, .. } => {
+                let ask = self.next();
+                self.relays[from].subscribers[index].asks = Some(ask);
+                self.network.push(Message::Ask { from, ask, after });
             }
         }
     }
@@ -634,12 +636,12 @@ proptest! {
         world.settle();
         let head = world.history.head();
         for one in world.subscribers() {
-            prop_assert!(one.live, "everyone is let in: {:?}", one);
+            prop_assert!(one.catch_up.is_none(), "everyone is let in: {:?}", one);
             prop_assert_eq!(one.at, Some(head));
             prop_assert!(one.gaps == 0 || head > keeps as u64, "nothing is lost that is kept");
         }
         for relay in &world.relays {
-            let known = world.fanout.relays().any(|(name, _)| *name == relay.name);
+            let known = world.fanout.relays().any(|(name, _)| name == relay.state.name());
             prop_assert!(known || relay.subscribers.is_empty(), "the root knows who has subscribers");
         }
         let stored: Vec<&RelayName> = world.stored.keys().collect();

@@ -471,7 +471,7 @@ impl SubscriberObject for Root {
             let topics = subscription.wanted.iter();
             topics
                 .map(|wanted| {
-                    let after = subscription.begins_after(wanted.cursor, head);
+                    let after = wanted.begins_after(subscription.latest, head);
                     let missed = if after == head {
                         Replay::at_head(head)
                     } else {
