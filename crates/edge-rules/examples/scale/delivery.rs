@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use headstart_edge_rules::topic::{
-    fanout::{Effect, Fanout, Mode, PushOrder},
+    fanout::{Effect, Fanout, Mode, PUSH_BYTES, PushOrder},
     follower::Follower,
     history::{Appended, History, HistoryLimits, Identity, Replay},
     messages::{Push, PushAnswer},
@@ -177,7 +177,7 @@ impl World {
     /// A push of the root arrives at a region's first relay, which hands it on and then writes to its
     /// own subscribers.
     fn lead(&mut self, order: &PushOrder, arrived: u64) -> Vec<PushAnswer> {
-        let push = order.push(&self.topic, &self.history);
+        let push = order.push(&self.topic, self.history.replay(order.after, PUSH_BYTES));
         let forwards = push.forward.len() as u64;
         let (handed_on, own) = push.hand_on();
         let mut lead = Sender::from(arrived + REQUEST_US);

@@ -11,7 +11,7 @@ use headstart_protocol::topic::TopicName;
 
 use crate::topic::{
     follower::nearly_full,
-    history::{History, Replay},
+    history::Replay,
     messages::{Follow, Forward, Push, PushAnswer, Standing},
     region::Region,
     relay_name::{MAX_SHARDS, RelayName},
@@ -61,10 +61,9 @@ pub struct PushOrder {
 }
 
 impl PushOrder {
-    /// The push itself.
+    /// The push itself, given what came after [`PushOrder::after`].
     #[must_use]
-    pub fn push(&self, topic: &TopicName, history: &History) -> Push {
-        let missed = history.replay(self.after, PUSH_BYTES);
+    pub fn push(&self, topic: &TopicName, missed: Replay) -> Push {
         Push {
             topic: topic.clone(),
             epoch: self.epoch,

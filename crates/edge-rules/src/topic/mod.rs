@@ -3,6 +3,7 @@
 //!
 //! | question | file |
 //! |---|---|
+//! | What does a root do with an update, and when? | [`root`] |
 //! | How is an update kept and handed on? | [`update`] |
 //! | What does a topic remember, and what did a subscriber miss? | [`history`] |
 //! | When is the newest value written to KV? | [`kv_pace`] |
@@ -10,6 +11,7 @@
 //! | Who gets what bytes? | [`groups`] |
 //! | What is a subscriber told first? | [`catch_up`] |
 //! | Who is connected, how far away and where? | [`presence`] |
+//! | Who is connected at a root and its relays together? | [`root_presence`] |
 //! | In which part of the world is a client? | [`region`] |
 //! | What is a relay called? | [`relay_name`] |
 //! | What do a root and its relays say to each other? | [`messages`] |
@@ -32,6 +34,8 @@ pub mod publish_queue;
 pub mod region;
 pub mod relay;
 pub mod relay_name;
+pub mod root;
+pub mod root_presence;
 pub mod update;
 #[cfg(test)]
 mod world;

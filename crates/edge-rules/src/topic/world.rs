@@ -4,19 +4,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use headstart_protocol::topic::TopicName;
+use headstart_protocol::{event::Event, report::Status, topic::TopicName};
 use proptest::{prelude::*, sample::Index};
 
 use crate::topic::{
     catch_up::{Missed, Wanted},
-    fanout::{Effect, Fanout, PushOrder, Registered},
+    fanout::{self, PushOrder},
     follower::{Applied, FOLLOW_EVERY_MS},
-    history::{History, HistoryLimits, Identity, Replay},
-    messages::{Push, PushAnswer},
-    region::Region,
+    history::{HistoryLimits, Kept, Replay, Taken},
+    messages::{FollowAnswer, Push, PushAnswer},
     relay::{CatchUp, FollowOrder, Need, Progress, RelayEffect, RelayState},
     relay_name::RelayName,
-    update::tests::update,
+    root::{RootEffect, RootLimits, RootState, Stored},
 };
 
 const RELAYS: usize = 4;
@@ -35,6 +34,7 @@ enum Step {
     /// At which relay, and how many updates ago the subscriber went away; none: it is new.
     Subscribe(usize, Option<u64>),
     Unsubscribe(usize, Index),
+    SubscribeAtRoot(Option<u64>),
     Wait(u64),
 }
 
@@ -49,6 +49,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => Just(Step::RestartRoot),
         3 => (relay.clone(), prop::option::of(0..6_u64)).prop_map(|(at, ago)| Step::Subscribe(at, ago)),
         2 => (relay, any::<Index>()).prop_map(|(at, who)| Step::Unsubscribe(at, who)),
+        1 => prop::option::of(0..6_u64).prop_map(Step::SubscribeAtRoot),
         3 => (0..20_000_u64).prop_map(Step::Wait),
     ]
 }
@@ -115,6 +116,23 @@ struct Subscriber {
 }
 
 impl Subscriber {
+    /// One that is new, or that went away so many updates before `head`.
+    fn new(head: u64, ago: Option<u64>) -> Self {
+        Self {
+            at: ago.map(|ago| head.saturating_sub(ago)),
+            gaps: 0,
+            catch_up: None,
+            asks: None,
+        }
+    }
+
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            topic: topic(),
+            cursor: self.at,
+        }
+    }
+
     /// Checks that what it is told is what comes next.
     fn told(&mut self, applied: &Applied) {
         if let Some((after, first)) = applied.gap {
@@ -146,11 +164,7 @@ impl Subscriber {
 
     /// Comes to a relay: for the first time, or again.
     fn comes(&mut self, relay: &RelayState) {
-        let wanted = Wanted {
-            topic: topic(),
-            cursor: self.at,
-        };
-        self.catch_up = Some(relay.catch_up([wanted], false));
+        self.catch_up = Some(relay.catch_up([self.wanted()], false));
         self.asks = None;
     }
 }
@@ -223,11 +237,14 @@ impl Relay {
 
 struct World {
     now: u64,
-    history: History,
-    page_bytes: usize,
-    fanout: Fanout,
-    stored: BTreeMap<RelayName, Registered>,
-    stored_shards: BTreeMap<Region, u32>,
+    limits: RootLimits,
+    root: RootState,
+    /// What the root has stored.
+    stored: Stored,
+    /// The root's own subscribers, all live.
+    own: Vec<Subscriber>,
+    /// When the root tells what is untold.
+    flush_at: Option<u64>,
     /// The orders that the root waits for, with the relays in them.
     open: BTreeMap<u64, BTreeSet<RelayName>>,
     /// Of orders before the root's last restart: nobody waits for them.
@@ -239,21 +256,25 @@ struct World {
 }
 
 impl World {
-    fn new(keeps: usize, page_bytes: usize) -> Self {
-        let limits = HistoryLimits {
-            count: keeps,
-            bytes: usize::MAX,
-            age_ms: u64::MAX,
+    fn new(keeps: usize, push_bytes: usize) -> Self {
+        let limits = RootLimits {
+            history: HistoryLimits {
+                count: keeps,
+                bytes: usize::MAX,
+                age_ms: u64::MAX,
+            },
+            relay_capacity: CAPACITY,
+            push_bytes,
         };
         let names = ["weur:0:a", "weur:1:a", "many:weur:0", "oc:0:a"];
         let relays = names.map(|name| Relay::new(RelayName::parse(name).unwrap()));
         Self {
             now: 0,
-            history: History::restore(limits, [], []),
-            page_bytes,
-            fanout: Fanout::restore(CAPACITY, 0, [], []),
-            stored: BTreeMap::new(),
-            stored_shards: BTreeMap::new(),
+            limits,
+            root: RootState::restore(topic(), limits, Stored::default(), 0).0,
+            stored: Stored::default(),
+            own: vec![],
+            flush_at: None,
             open: BTreeMap::new(),
             orders_before: 0,
             relays: relays.into(),
@@ -299,16 +320,18 @@ impl World {
             Step::EvictRelay(relay) => self.evict(relay),
             Step::RestartRoot => self.restart_root(),
             Step::Subscribe(relay, ago) => {
-                let head = self.history.head();
+                let mut subscriber = Subscriber::new(self.head(), ago);
                 let relay = &mut self.relays[relay];
-                let mut subscriber = Subscriber {
-                    at: ago.map(|ago| head.saturating_sub(ago)),
-                    gaps: 0,
-                    catch_up: None,
-                    asks: None,
-                };
                 subscriber.comes(&relay.state);
                 relay.subscribers.push(subscriber);
+            }
+            Step::SubscribeAtRoot(ago) => {
+                let mut subscriber = Subscriber::new(self.head(), ago);
+                let wanted = [subscriber.wanted()];
+                let (missed, effects) = self.root.catch_up(&wanted, false, self.now);
+                self.carry_out(effects);
+                subscriber.begins(missed);
+                self.own.push(subscriber);
             }
             Step::Unsubscribe(relay, ref who) => {
                 let relay = &mut self.relays[relay];
@@ -328,18 +351,26 @@ impl World {
         }
     }
 
+    fn head(&self) -> u64 {
+        self.root.history().head()
+    }
+
     fn publish(&mut self) {
-        let sequence = self.history.head() + 1;
-        let identity = Identity::of("/s", &sequence.to_string());
-        self.history
-            .append(identity, self.now, |sequence| update(sequence).event);
-        let effects = self.fanout.advanced(sequence, self.now);
+        let id = (self.head() + 1).to_string();
+        let own = u32::try_from(self.own.len()).unwrap();
+        let events = vec![Event::new(id, "/s", "t")];
+        let (results, effects) = self.root.publish(events, own, self.now);
+        assert_eq!(results[0].status, Status::Accepted);
         self.carry_out(effects);
     }
 
     fn wait(&mut self, ms: u64) {
         self.now += ms;
-        let effects = self.fanout.tick(self.now);
+        if self.flush_at.take_if(|at| *at <= self.now).is_some() {
+            let effects = self.root.flush_due(self.now);
+            self.carry_out(effects);
+        }
+        let effects = self.root.tick(self.now);
         self.carry_out(effects);
         for relay in 0..RELAYS {
             let random = self.next();
@@ -351,20 +382,54 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>) {
+    fn carry_out(&mut self, effects: Vec<RootEffect>) {
         for effect in effects {
             match effect {
-                Effect::Save(row) => {
-                    self.stored.insert(row.relay.clone(), row);
+                RootEffect::Append {
+                    update,
+                    identity,
+                    at_ms,
+                } => {
+                    self.stored.taken.push(Taken {
+                        identity,
+                        sequence: update.sequence,
+                        at_ms,
+                    });
+                    self.stored.history.push(Kept { update, at_ms });
                 }
-                Effect::Forget(name) => {
-                    self.stored.remove(&name);
+                RootEffect::Trim(trim) => {
+                    let up_to = trim.updates_up_to.unwrap_or(0);
+                    let history = &mut self.stored.history;
+                    history.retain(|kept| kept.update.sequence > up_to);
                 }
-                Effect::SaveShards(region, shards) => {
-                    self.stored_shards.insert(region, shards);
+                RootEffect::SaveTold(head) => self.stored.told = head,
+                RootEffect::Tell(untold) => {
+                    self.own.iter_mut().for_each(|one| one.told(&untold));
                 }
-                Effect::Push(order) => self.push(&order),
+                RootEffect::FlushIn(ms) => self.flush_at = Some(self.now + ms),
+                RootEffect::WriteKv(update) => {
+                    let effects = self.root.kv_written(update.sequence, self.now);
+                    self.carry_out(effects);
+                }
+                RootEffect::SaveInKv(sequence) => self.stored.in_kv = sequence,
+                RootEffect::Fanout(effect) => self.carry_out_fanout(effect),
             }
+        }
+    }
+
+    fn carry_out_fanout(&mut self, effect: fanout::Effect) {
+        let Stored { relays, shards, .. } = &mut self.stored;
+        match effect {
+            fanout::Effect::Save(row) => {
+                relays.retain(|stored| stored.relay != row.relay);
+                relays.push(row);
+            }
+            fanout::Effect::Forget(name) => relays.retain(|stored| stored.relay != name),
+            fanout::Effect::SaveShards(region, number) => {
+                shards.retain(|(stored, _)| *stored != region);
+                shards.push((region, number));
+            }
+            fanout::Effect::Push(order) => self.push(&order),
         }
     }
 
@@ -379,7 +444,7 @@ impl World {
         self.network.push(Message::Push {
             order: order.id + self.orders_before,
             to: self.relay(&order.to),
-            push: order.push(&topic(), &self.history),
+            push: self.root.push(order),
         });
     }
 
@@ -422,18 +487,14 @@ impl World {
             Message::PushAnswer { order, answers } => {
                 if let Some(id) = self.own(order) {
                     self.open.remove(&id);
-                    let effects = self.fanout.answered(id, &answers, self.now);
+                    let effects = self.root.push_answered(id, &answers, self.now);
                     self.carry_out(effects);
                 }
             }
             Message::Follow { from, life, order } => {
-                let follow = &order.follow;
-                let missed = match follow.have {
-                    Some(have) => self.history.replay(have, self.page_bytes),
-                    None => Replay::at_head(self.history.head()),
-                };
-                let effects = self.fanout.follow(follow, &missed, self.now);
+                let (answer, effects) = self.root.follow(&order.follow, self.now);
                 self.carry_out(effects);
+                let FollowAnswer { missed, .. } = answer;
                 self.network.push(Message::FollowAnswer {
                     to: from,
                     life,
@@ -458,7 +519,7 @@ impl World {
             Message::Ask { from, ask, after } => self.network.push(Message::Asked {
                 to: from,
                 ask,
-                missed: self.history.replay(after, self.page_bytes),
+                missed: self.root.missed(after),
             }),
             Message::Asked { to, ask, missed } => {
                 let Relay {
@@ -533,7 +594,7 @@ impl World {
     fn push_failed(&mut self, order: u64) {
         if let Some(id) = self.own(order) {
             self.open.remove(&id);
-            let effects = self.fanout.failed(id, self.now);
+            let effects = self.root.push_failed(id, self.now);
             self.carry_out(effects);
         }
     }
@@ -557,12 +618,11 @@ impl World {
     fn restart_root(&mut self) {
         self.orders_before += 1_000_000;
         self.open.clear();
-        self.fanout = Fanout::restore(
-            CAPACITY,
-            self.history.head(),
-            self.stored.values().cloned(),
-            self.stored_shards.clone(),
-        );
+        self.flush_at = None;
+        let stored = self.stored.clone();
+        let (root, effects) = RootState::restore(topic(), self.limits, stored, self.now);
+        self.root = root;
+        self.carry_out(effects);
     }
 
     /// Brings subscribers that have come to the head of their relay.
@@ -603,7 +663,8 @@ impl World {
     }
 
     fn subscribers(&self) -> impl Iterator<Item = &Subscriber> {
-        self.relays.iter().flat_map(|relay| &relay.subscribers)
+        let at_relays = self.relays.iter().flat_map(|relay| &relay.subscribers);
+        at_relays.chain(&self.own)
     }
 
     /// Lets everything arrive, for as long as it takes a root that forgot a relay to hear of it again.
@@ -626,28 +687,28 @@ proptest! {
     #[test]
     fn whatever_happens_every_subscriber_gets_each_update_once_and_in_order(
         keeps in prop_oneof![Just(3_usize), Just(1_000)],
-        page_bytes in prop_oneof![Just(100_usize), Just(100_000)],
+        push_bytes in prop_oneof![Just(100_usize), Just(100_000)],
         steps in prop::collection::vec(any_step(), 0..150),
     ) {
-        let mut world = World::new(keeps, page_bytes);
+        let mut world = World::new(keeps, push_bytes);
         for step in steps {
             world.step(&step);
         }
         world.settle();
-        let head = world.history.head();
+        let head = world.head();
         for one in world.subscribers() {
             prop_assert!(one.catch_up.is_none(), "everyone is let in: {:?}", one);
             prop_assert_eq!(one.at, Some(head));
             prop_assert!(one.gaps == 0 || head > keeps as u64, "nothing is lost that is kept");
         }
         for relay in &world.relays {
-            let known = world.fanout.relays().any(|(name, _)| name == relay.state.name());
+            let known = world.root.relays().any(|name| name == relay.state.name());
             prop_assert!(known || relay.subscribers.is_empty(), "the root knows who has subscribers");
         }
-        let stored: Vec<&RelayName> = world.stored.keys().collect();
-        let known: Vec<&RelayName> = world.fanout.relays().map(|(name, _)| name).collect();
-        prop_assert_eq!(stored, known);
+        let stored: BTreeSet<&RelayName> = world.stored.relays.iter().map(|row| &row.relay).collect();
+        prop_assert_eq!(stored, world.root.relays().collect());
+        prop_assert_eq!((world.stored.told, world.stored.in_kv), (head, head));
         prop_assert!(world.open.is_empty());
-        prop_assert_eq!(world.fanout.next_due(), None);
+        prop_assert_eq!(world.root.next_due(world.now), world.root.history().next_due());
     }
 }

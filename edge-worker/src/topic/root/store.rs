@@ -13,6 +13,7 @@ use headstart_edge_rules::topic::{
     history::{Identity, Kept, Taken, Trim},
     region::Region,
     relay_name::RelayName,
+    root::Stored,
     update::{EventJson, Update},
 };
 use headstart_protocol::topic::TopicName;
@@ -76,13 +77,19 @@ impl TopicStore {
         self.set("topic", topic.as_str())
     }
 
-    /// A number that was stored by [`TopicStore::set_number`]; 0 where none was.
+    /// Everything that is needed to go on with the topic.
     ///
     /// # Errors
     /// [`Error::Platform`].
-    pub fn number(&self, name: &str) -> Result<u64, Error> {
-        let text = self.state(name)?;
-        Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
+    pub fn load(&self) -> Result<Stored, Error> {
+        Ok(Stored {
+            history: self.history()?,
+            taken: self.taken()?,
+            told: self.number(SENT)?,
+            in_kv: self.number(KV_SEQUENCE)?,
+            relays: self.relays()?,
+            shards: self.shards()?,
+        })
     }
 
     /// Stores a number.
@@ -94,10 +101,7 @@ impl TopicStore {
     }
 
     /// Every update that is kept, oldest first.
-    ///
-    /// # Errors
-    /// [`Error::Platform`].
-    pub fn history(&self) -> Result<Vec<Kept>, Error> {
+    fn history(&self) -> Result<Vec<Kept>, Error> {
         #[derive(Deserialize)]
         struct Row {
             sequence: u64,
@@ -126,10 +130,7 @@ impl TopicStore {
     }
 
     /// Every event that is recognised, oldest first.
-    ///
-    /// # Errors
-    /// [`Error::Platform`].
-    pub fn taken(&self) -> Result<Vec<Taken>, Error> {
+    fn taken(&self) -> Result<Vec<Taken>, Error> {
         #[derive(Deserialize)]
         struct Row {
             sequence: u64,
@@ -197,10 +198,7 @@ impl TopicStore {
     }
 
     /// Every relay that follows.
-    ///
-    /// # Errors
-    /// [`Error::Platform`].
-    pub fn relays(&self) -> Result<Vec<Registered>, Error> {
+    fn relays(&self) -> Result<Vec<Registered>, Error> {
         #[derive(Deserialize)]
         struct Row {
             name: RelayName,
@@ -249,10 +247,7 @@ impl TopicStore {
     }
 
     /// Over how many relays each region is spread; one that is missing, over one.
-    ///
-    /// # Errors
-    /// [`Error::Platform`].
-    pub fn shards(&self) -> Result<Vec<(Region, u32)>, Error> {
+    fn shards(&self) -> Result<Vec<(Region, u32)>, Error> {
         #[derive(Deserialize)]
         struct Row {
             region: Region,
@@ -278,6 +273,12 @@ impl TopicStore {
             vec![region.code().into(), integer(shards.into())],
         )?;
         Ok(())
+    }
+
+    /// A number that was stored by [`TopicStore::set_number`]; 0 where none was.
+    fn number(&self, name: &str) -> Result<u64, Error> {
+        let text = self.state(name)?;
+        Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
     }
 
     fn state(&self, name: &str) -> Result<Option<String>, Error> {
