@@ -351,6 +351,12 @@ impl World {
         }
     }
 
+    /// Whether the root has stored that a relay follows, under such an epoch.
+    fn follows(&self, relay: &RelayName, epoch: impl Fn(u64) -> bool) -> bool {
+        let mut rows = self.stored.relays.iter();
+        rows.any(|row| row.relay == *relay && epoch(row.epoch))
+    }
+
     fn head(&self) -> u64 {
         self.root.history().head()
     }
@@ -487,8 +493,17 @@ impl World {
             Message::PushAnswer { order, answers } => {
                 if let Some(id) = self.own(order) {
                     self.open.remove(&id);
+                    let anew: Vec<RelayName> = answers
+                        .iter()
+                        .filter(|answer| self.follows(&answer.relay, |epoch| epoch != answer.epoch))
+                        .map(|answer| answer.relay.clone())
+                        .collect();
                     let effects = self.root.push_answered(id, &answers, self.now);
                     self.carry_out(effects);
+                    for relay in anew {
+                        let follows = self.follows(&relay, |_| true);
+                        assert!(follows, "what was said in an earlier epoch says nothing");
+                    }
                 }
             }
             Message::Follow { from, life, order } => {
