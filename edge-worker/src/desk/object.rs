@@ -5,7 +5,7 @@
 //! Touches its own SQLite (`store.rs`), one alarm for the next deadline, the links' hibernating
 //! WebSockets, and the ticket of a login that fails.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
 
 use futures_util::future::join_all;
 use headstart_edge_rules::desk::{Desk, DeskTimes, Effect, Greeting};
@@ -34,7 +34,7 @@ use crate::{
         head::Head,
         request::{self, Reply},
     },
-    platform::{self, websocket},
+    platform::{self, alarm::Alarm, websocket},
     ticket,
 };
 
@@ -58,8 +58,8 @@ pub struct LoginDeskDo {
     store: OnceCell<DeskStore>,
     /// Built by the first event that needs it.
     desk: RefCell<Option<Desk>>,
-    /// When the alarm goes off, as far as this instance knows.
-    alarm_at: Cell<Option<u64>>,
+    /// For the next deadline.
+    alarm: Alarm,
 }
 
 impl DurableObject for LoginDeskDo {
@@ -69,7 +69,7 @@ impl DurableObject for LoginDeskDo {
             env,
             store: OnceCell::new(),
             desk: RefCell::new(None),
-            alarm_at: Cell::new(None),
+            alarm: Alarm::default(),
         }
     }
 
@@ -81,7 +81,7 @@ impl DurableObject for LoginDeskDo {
     }
 
     async fn alarm(&self) -> Result<Response> {
-        self.alarm_at.set(None);
+        self.alarm.rang();
         self.wake().await.map_err(Error::into_worker)?;
         Response::empty()
     }
@@ -248,8 +248,9 @@ impl LoginDeskDo {
         .await;
         let any_used = self.store()?.forget(now_ms)?;
         self.arm().await?;
-        if any_used && self.alarm_at.get().is_none() {
-            self.set_alarm(now_ms, now_ms + REPLAY_MEMORY_MS).await?;
+        if any_used {
+            let forget_at = now_ms + REPLAY_MEMORY_MS;
+            self.alarm.set(&self.state, forget_at).await?;
         }
         Ok(())
     }
@@ -366,21 +367,12 @@ impl LoginDeskDo {
         Ok(())
     }
 
-    /// Sets the alarm for the next deadline, if it is not set for then or earlier.
+    /// Sets the alarm for the next deadline.
     async fn arm(&self) -> Result<(), Error> {
-        let Some(next) = self.with_desk(|desk| desk.next_deadline())? else {
-            return Ok(());
-        };
-        if self.alarm_at.get().is_some_and(|at| at <= next) {
-            return Ok(());
+        match self.with_desk(|desk| desk.next_deadline())? {
+            Some(next) => self.alarm.set(&self.state, next).await,
+            None => Ok(()),
         }
-        self.set_alarm(platform::now_ms(), next).await
-    }
-
-    async fn set_alarm(&self, now_ms: u64, at: u64) -> Result<(), Error> {
-        self.alarm_at.set(Some(at));
-        let offset = i64::try_from(at.saturating_sub(now_ms)).unwrap_or(i64::MAX);
-        Ok(self.state.storage().set_alarm(offset).await?)
     }
 
     fn store(&self) -> Result<&DeskStore, Error> {

@@ -1,6 +1,7 @@
 //! What the edge asks of the platform through `platform.js`: each call crosses the boundary between
 //! Wasm and JavaScript once, where the `worker` crate's own types would cross it many times.
 
+pub mod alarm;
 pub mod sockets;
 pub mod sql;
 pub mod wake;

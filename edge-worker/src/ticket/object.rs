@@ -33,7 +33,7 @@ use crate::{
         head::Head,
         request::{self, Reply},
     },
-    platform::{self, wake, websocket},
+    platform::{self, alarm::Alarm, wake, websocket},
     ticket::{self, delivery, routes::stream_headers, store::TicketStore},
 };
 
@@ -48,6 +48,9 @@ const MAX_CLIENT_MESSAGE_BYTES: usize = 4096;
 /// just before finds it gone.
 const CLEAN_UP_DELAY_MS: u64 = 1000;
 
+/// After how long a ticket of an edge whose settings are wrong is looked at again, in milliseconds.
+const MISCONFIGURED_RETRY_MS: u64 = 60_000;
+
 /// The object. See the module's own words.
 #[durable_object]
 #[derive(Debug)]
@@ -57,6 +60,8 @@ pub struct TicketDo {
     store: OnceCell<TicketStore>,
     /// How the ticket stands; loaded by the first request.
     standing: RefCell<Option<TicketState>>,
+    /// For the ticket's end.
+    alarm: Alarm,
 }
 
 impl DurableObject for TicketDo {
@@ -66,6 +71,7 @@ impl DurableObject for TicketDo {
             env,
             store: OnceCell::new(),
             standing: RefCell::new(None),
+            alarm: Alarm::default(),
         }
     }
 
@@ -77,6 +83,7 @@ impl DurableObject for TicketDo {
     }
 
     async fn alarm(&self) -> Result<Response> {
+        self.alarm.rang();
         self.expire().await.map_err(Error::into_worker)?;
         Response::empty()
     }
@@ -157,7 +164,7 @@ impl TicketDo {
         self.store()?.create(ticket)?;
         *self.standing.borrow_mut() = Some(TicketState::Pending);
         // Nothing is awaited in between, so the row and the alarm are written together or not at all.
-        self.set_alarm(ends_at - now_ms).await
+        self.alarm.set(&self.state, ends_at).await
     }
 
     async fn settle(&self, request: &web_sys::Request, ticket: &Ticket) -> Result<Reply, Error> {
@@ -272,7 +279,8 @@ impl TicketDo {
         let settings = config::of(&self.env);
         let Ok(config) = settings.as_ref() else {
             // Without the ticket's key nobody can be told; that comes when the settings are right.
-            return self.set_alarm(60_000).await;
+            let again_at = platform::now_ms() + MISCONFIGURED_RETRY_MS;
+            return self.alarm.set(&self.state, again_at).await;
         };
         let text = self.store()?.ticket()?.unwrap_or_default();
         if let Ok(ticket) = Ticket::verify(&text, &config.ticket_keys) {
@@ -280,7 +288,7 @@ impl TicketDo {
             let ends_at = ticket.expires_at_ms(config.ticket_times) + CLEAN_UP_DELAY_MS;
             if now_ms < ends_at {
                 // Tickets were made to live longer since the alarm was set.
-                return self.set_alarm(ends_at - now_ms).await;
+                return self.alarm.set(&self.state, ends_at).await;
             }
             let expired = Settlement {
                 event_id: format!("{}-expired", ticket.uuid()),
@@ -296,11 +304,6 @@ impl TicketDo {
         *self.standing.borrow_mut() = Some(TicketState::Expired);
         self.state.storage().delete_all().await?;
         Ok(())
-    }
-
-    async fn set_alarm(&self, in_ms: u64) -> Result<(), Error> {
-        let offset = i64::try_from(in_ms).unwrap_or(i64::MAX);
-        Ok(self.state.storage().set_alarm(offset).await?)
     }
 
     fn store(&self) -> Result<&TicketStore, Error> {

@@ -2,7 +2,7 @@
 //! at a topic's root and at a relay. How they come and what they say is in `object.rs`.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
 };
 
@@ -23,6 +23,7 @@ use crate::{
     http::error::Error,
     platform::{
         self,
+        alarm::Alarm,
         sockets::{self, Sockets},
         websocket,
     },
@@ -37,8 +38,8 @@ pub struct Connections {
     pub sockets: Sockets,
     state: State,
     book: RefCell<Book>,
-    /// For when the alarm is set, in milliseconds since the Unix epoch.
-    alarm_at: Cell<Option<u64>>,
+    /// For what is due next, and the next right that ends.
+    alarm: Alarm,
 }
 
 #[derive(Debug, Default)]
@@ -136,7 +137,7 @@ impl Connections {
             sockets: Sockets::of(&state),
             state,
             book: RefCell::default(),
-            alarm_at: Cell::new(None),
+            alarm: Alarm::default(),
         }
     }
 
@@ -334,23 +335,15 @@ impl Connections {
     /// # Errors
     /// [`Error::Platform`].
     pub async fn set_alarm(&self, due: Option<u64>) -> Result<(), Error> {
-        let now = platform::now_ms();
-        let Some(due) = due.into_iter().chain(self.next_expiry()).min() else {
-            return Ok(());
-        };
-        let due = due.max(now);
-        let set = self.alarm_at.get();
-        if set.is_none_or(|at| due < at || at <= now) {
-            self.alarm_at.set(Some(due));
-            let offset = i64::try_from(due - now).unwrap_or(i64::MAX);
-            self.state.storage().set_alarm(offset).await?;
+        match due.into_iter().chain(self.next_expiry()).min() {
+            Some(due) => self.alarm.set(&self.state, due).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The alarm rang.
     pub fn alarm_rang(&self) {
-        self.alarm_at.set(None);
+        self.alarm.rang();
         self.end_expired();
     }
 
