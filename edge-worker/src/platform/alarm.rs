@@ -9,7 +9,8 @@ use crate::{http::error::Error, platform};
 /// How long after its time an alarm that has not rung counts as lost, in milliseconds.
 const LOST_AFTER_MS: u64 = 1_000;
 
-/// The alarm, as far as this instance of its object knows. Times are in milliseconds since the Unix epoch.
+/// The alarm, as far as this instance of its object knows. Times are in milliseconds since the Unix
+/// epoch.
 #[derive(Debug, Default)]
 pub struct Alarm {
     /// For when it is set.
@@ -19,8 +20,8 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// Sets the alarm for `at_ms`, unless it is set for then or sooner. Nothing is awaited before that, so
-    /// it is stored together with whatever the same turn stores.
+    /// Sets the alarm for `at_ms`, unless it is set for then or sooner. Nothing is awaited before that,
+    /// so it is stored together with whatever the same turn stores.
     ///
     /// # Errors
     /// [`Error::Platform`].

@@ -2,6 +2,8 @@
 //! Wasm and JavaScript once, where the `worker` crate's own types would cross it many times.
 
 pub mod alarm;
+pub mod durable_object;
+pub mod lazy;
 pub mod sockets;
 pub mod sql;
 pub mod wake;

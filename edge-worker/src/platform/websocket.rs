@@ -1,6 +1,7 @@
 //! Rules of WebSockets that both kinds of Durable Object follow.
 
-use worker::{WebSocket, WebSocketPair};
+use headstart_protocol::channel::{PING_TEXT, PONG_TEXT};
+use worker::{State, WebSocket, WebSocketPair, worker_sys::WebSocketRequestResponsePair};
 
 use crate::http::{error::Error, request::RequestContext};
 
@@ -42,6 +43,13 @@ pub fn require_upgrade(context: &RequestContext) -> Result<(), Error> {
         Ok(())
     } else {
         Err(Error::UpgradeRequired)
+    }
+}
+
+/// Lets the platform answer `ping` at an object, which it does without waking it.
+pub fn answer_pings(state: &State) {
+    if let Ok(pair) = WebSocketRequestResponsePair::new(PING_TEXT, PONG_TEXT) {
+        state.set_websocket_auto_response(&pair);
     }
 }
 

@@ -5,10 +5,7 @@
 //! Touches its own SQLite (`store.rs`), its alarm, and its waiters: streams and long polls
 //! (`platform/wake.rs`) and hibernating WebSockets.
 
-use std::{
-    cell::{OnceCell, RefCell},
-    time::Duration,
-};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use headstart_edge_rules::{lookup::Tier, ticket::TicketState};
 use headstart_protocol::{
@@ -19,10 +16,7 @@ use headstart_protocol::{
     stamps::Stamps,
     ticket::{Ticket, TicketError},
 };
-use worker::{
-    DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
-    durable_object, web_sys,
-};
+use worker::{Env, Request, Response, State, WebSocket, WebSocketIncomingMessage, web_sys};
 
 use crate::{
     config::{self, Config},
@@ -33,7 +27,13 @@ use crate::{
         head::Head,
         request::{self, Reply},
     },
-    platform::{self, alarm::Alarm, wake, websocket},
+    platform::{
+        self,
+        alarm::Alarm,
+        durable_object::{ObjectHandlers, durable_object},
+        lazy::Lazy,
+        wake, websocket,
+    },
     ticket::{self, delivery, routes::stream_headers, store::TicketStore},
 };
 
@@ -51,79 +51,64 @@ const CLEAN_UP_DELAY_MS: u64 = 1000;
 /// After how long a ticket of an edge whose settings are wrong is looked at again, in milliseconds.
 const MISCONFIGURED_RETRY_MS: u64 = 60_000;
 
-/// The object. See the module's own words.
-#[durable_object]
+/// What the object holds.
 #[derive(Debug)]
-pub struct TicketDo {
+pub struct TicketObject {
     state: State,
     env: Env,
-    store: OnceCell<TicketStore>,
+    store: Lazy<TicketStore>,
     /// How the ticket stands; loaded by the first request.
     standing: RefCell<Option<TicketState>>,
     /// For the ticket's end.
     alarm: Alarm,
 }
 
-impl DurableObject for TicketDo {
+durable_object!(TicketDo, TicketObject);
+
+impl ObjectHandlers for TicketObject {
     fn new(state: State, env: Env) -> Self {
         Self {
             state,
             env,
-            store: OnceCell::new(),
+            store: Lazy::default(),
             standing: RefCell::new(None),
             alarm: Alarm::default(),
         }
     }
 
-    async fn fetch(&self, request: Request) -> Result<Response> {
-        request::answer_object(&self.env, &request, async |request, head, config| {
+    async fn fetch(self: &Rc<Self>, request: &Request) -> worker::Result<Response> {
+        request::answer_object(&self.env, request, async |request, head, config| {
             self.answer(request, head, config).await
         })
         .await
     }
 
-    async fn alarm(&self) -> Result<Response> {
+    async fn alarm(self: &Rc<Self>) -> Result<(), Error> {
         self.alarm.rang();
-        self.expire().await.map_err(Error::into_worker)?;
-        Response::empty()
+        self.expire().await
     }
 
-    async fn websocket_message(
-        &self,
-        socket: WebSocket,
+    async fn message(
+        self: &Rc<Self>,
+        socket: &WebSocket,
         message: WebSocketIncomingMessage,
-    ) -> Result<()> {
+    ) -> Result<(), Error> {
         let bytes = match message {
             WebSocketIncomingMessage::String(text) => text.len(),
             WebSocketIncomingMessage::Binary(bytes) => bytes.len(),
         };
         if bytes > MAX_CLIENT_MESSAGE_BYTES {
-            websocket::close(&socket, websocket::TOO_BIG, "nothing is expected here");
+            websocket::close(socket, websocket::TOO_BIG, "nothing is expected here");
         }
         Ok(())
     }
 
-    async fn websocket_close(
-        &self,
-        socket: WebSocket,
-        code: usize,
-        _reason: String,
-        _was_clean: bool,
-    ) -> Result<()> {
-        websocket::close(&socket, websocket::closing_code(code), "");
+    async fn closed(self: &Rc<Self>, _socket: &WebSocket) -> Result<(), Error> {
         Ok(())
-    }
-
-    async fn websocket_error(&self, _socket: WebSocket, _error: worker::Error) -> Result<()> {
-        Ok(())
-    }
-
-    async fn connect(&self, _socket: worker::Socket) -> Result<()> {
-        Err("this object takes no TCP connections".into())
     }
 }
 
-impl TicketDo {
+impl TicketObject {
     async fn answer(
         &self,
         request: &web_sys::Request,
@@ -307,11 +292,8 @@ impl TicketDo {
     }
 
     fn store(&self) -> Result<&TicketStore, Error> {
-        if let Some(store) = self.store.get() {
-            return Ok(store);
-        }
-        let store = TicketStore::open(self.state.storage().sql())?;
-        Ok(self.store.get_or_init(|| store))
+        self.store
+            .get(|| TicketStore::open(self.state.storage().sql()))
     }
 
     /// Looks at how the ticket stands. A ticket that nothing was loaded for is pending.

@@ -70,7 +70,7 @@ pub enum Need {
     },
 }
 
-/// A subscriber's way to the heads of its topics.
+/// A subscriber that is being brought to the heads of its topics.
 #[derive(Debug)]
 pub struct CatchUp {
     topics: Vec<TopicCatchUp>,

@@ -1,5 +1,5 @@
-//! Who is connected to a topic, as its root knows it: what its relays have said beside the root's own list,
-//! and what those who watch were told.
+//! Who is connected to a topic, as its root knows it: what its relays have said beside the root's own
+//! list, and what those who watch were told.
 
 use headstart_protocol::presence::{SubscriberChanges, SubscriberList};
 
@@ -22,8 +22,8 @@ impl RootPresence {
         self.asking
     }
 
-    /// Returns whether to ask the relays now, which happens at most every [`TELL_EVERY_MS`]. The shell says
-    /// [`RootPresence::relays_said`] then.
+    /// Returns whether to ask the relays now, which happens at most every [`TELL_EVERY_MS`]. The shell
+    /// says [`RootPresence::relays_said`] then.
     #[must_use]
     pub fn ask(&mut self, now: u64) -> bool {
         let known = self.at_relays.as_ref();

@@ -109,7 +109,7 @@ struct Subscriber {
     /// Up to where it has got everything, or was told that it is lost.
     at: Option<u64>,
     gaps: u64,
-    /// Its way to the head of its relay; `None` once it is live.
+    /// While it is being brought to the head of its relay; `None` once it is live.
     catch_up: Option<CatchUp>,
     /// What the root is asked on its behalf.
     asks: Option<u64>,

@@ -1,13 +1,11 @@
-//! The object of a relay: carries out what its rules decide (`headstart_edge_rules::topic::relay`). It
-//! sends follows to the topics' roots, hands pushes on to other relays of its region, stores heads, tells
-//! subscribers, and brings what they publish to the roots.
+//! The Durable Object of a relay. Its requests are listed in `client.rs`, its rules are in
+//! `headstart_edge_rules::topic::relay`; it sends follows to the topics' roots, hands pushes on to other
+//! relays of its region, stores heads, tells subscribers, and brings what they publish to the roots.
+//!
+//! Touches its own SQLite (`store.rs`), its alarm, its connections (`sockets.rs`), its topics' roots and
+//! the other relays of its region.
 
-use std::{
-    cell::{OnceCell, RefCell},
-    pin::pin,
-    rc::Rc,
-    time::Duration,
-};
+use std::{pin::pin, rc::Rc, time::Duration};
 
 use futures_util::{future::join_all, poll};
 use headstart_edge_rules::topic::{
@@ -22,13 +20,23 @@ use headstart_edge_rules::topic::{
     relay_name::RelayName,
 };
 use headstart_protocol::{event::Event, report::Status, topic::TopicName};
-use worker::{Delay, Env, State, WebSocket, web_sys};
+use worker::{Delay, Env, Request, Response, State, WebSocket, WebSocketIncomingMessage, web_sys};
 
 use crate::{
     config::{self, Config},
     events,
-    http::{answer::Answer, error::Error, head::Head, request::Reply},
-    platform::{self, wake},
+    http::{
+        answer::Answer,
+        error::Error,
+        head::Head,
+        request::{self, Reply},
+    },
+    platform::{
+        self,
+        durable_object::{ObjectHandlers, durable_object},
+        lazy::{Lazy, Loaded},
+        wake, websocket,
+    },
     topic::{
         relay::{self, store::RelayStore},
         root,
@@ -49,11 +57,11 @@ const MAX_PUSH_BYTES: usize = 2 * PUSH_BYTES;
 /// What the object holds, shared with what it does later.
 #[derive(Debug)]
 pub struct Relay {
-    pub(super) env: Env,
+    env: Env,
     connections: Connections,
-    store: OnceCell<RelayStore>,
+    store: Lazy<RelayStore>,
     /// Loaded by the first request.
-    memory: RefCell<Option<Memory>>,
+    memory: Loaded<Memory>,
 }
 
 #[derive(Debug)]
@@ -63,18 +71,45 @@ struct Memory {
     queue: PublishQueue<(WebSocket, Event)>,
 }
 
-impl Relay {
-    /// The object as it begins: nothing is loaded yet.
-    pub(super) fn new(state: State, env: Env) -> Self {
+durable_object!(RelayDo, Relay);
+
+impl ObjectHandlers for Relay {
+    fn new(state: State, env: Env) -> Self {
+        websocket::answer_pings(&state);
         Self {
             connections: Connections::of(state),
             env,
-            store: OnceCell::new(),
-            memory: RefCell::new(None),
+            store: Lazy::default(),
+            memory: Loaded::default(),
         }
     }
 
-    pub(super) async fn answer(
+    async fn fetch(self: &Rc<Self>, request: &Request) -> worker::Result<Response> {
+        request::answer_object(&self.env, request, async |request, head, config| {
+            self.answer(request, head, config).await
+        })
+        .await
+    }
+
+    async fn alarm(self: &Rc<Self>) -> Result<(), Error> {
+        self.wake().await
+    }
+
+    async fn message(
+        self: &Rc<Self>,
+        socket: &WebSocket,
+        message: WebSocketIncomingMessage,
+    ) -> Result<(), Error> {
+        sessions::object::hear(self, socket, message).await
+    }
+
+    async fn closed(self: &Rc<Self>, socket: &WebSocket) -> Result<(), Error> {
+        sessions::object::leave(self, socket)
+    }
+}
+
+impl Relay {
+    async fn answer(
         self: &Rc<Self>,
         request: &web_sys::Request,
         head: &Head,
@@ -105,7 +140,7 @@ impl Relay {
 
     /// Loads the relay.
     fn begin(self: &Rc<Self>, name: &RelayName, config: &Config) -> Result<(), Error> {
-        if self.memory.borrow().is_some() {
+        if self.memory.is_loaded() {
             return Ok(());
         }
         self.connections.restore();
@@ -117,7 +152,7 @@ impl Relay {
         let (relay, effects) = RelayState::restore(name.clone(), capacity, heads, |topic| {
             self.connections.subscribers(topic)
         });
-        *self.memory.borrow_mut() = Some(Memory {
+        self.memory.load(Memory {
             relay,
             queue: PublishQueue::default(),
         });
@@ -210,10 +245,9 @@ impl Relay {
             updates: &applied.updates,
             delivered_at_ms: platform::now_ms(),
         };
-        let memory = self.memory.borrow();
-        let head = |topic: &TopicName| memory.as_ref()?.relay.head(topic);
+        let head = |topic: &TopicName| self.with(|memory| memory.relay.head(topic));
         self.connections
-            .tell(&batch, |topic| head(topic).unwrap_or(0));
+            .tell(&batch, |topic| head(topic).ok().flatten().unwrap_or(0));
     }
 
     /// `POST .../push`. The answer begins at once: whoever pushes has but six requests that wait for the
@@ -288,7 +322,7 @@ impl Relay {
     }
 
     /// The alarm: does what is due.
-    pub(super) async fn wake(self: &Rc<Self>) -> Result<(), Error> {
+    async fn wake(self: &Rc<Self>) -> Result<(), Error> {
         let settings = config::of(&self.env);
         if !self.begin_again(config::ready(&settings)?)? {
             return Ok(());
@@ -339,12 +373,8 @@ impl Relay {
 
     /// The store, if there is one.
     fn stored(&self) -> Result<Option<&RelayStore>, Error> {
-        if self.store.get().is_none()
-            && let Some(store) = RelayStore::find(&self.connections.state().storage().sql())?
-        {
-            let _ = self.store.set(store);
-        }
-        Ok(self.store.get())
+        let sql = self.connections.state().storage().sql();
+        self.store.find(|| RelayStore::find(&sql))
     }
 
     /// The store of the relay that is loaded, which is made if there is none.
@@ -352,17 +382,15 @@ impl Relay {
         if let Some(store) = self.stored()? {
             return Ok(store);
         }
-        let store = RelayStore::open(self.connections.state().storage().sql())?;
-        self.with(|memory| store.set_name(memory.relay.name()))??;
-        Ok(self.store.get_or_init(|| store))
+        self.store.get(|| {
+            let store = RelayStore::open(self.connections.state().storage().sql())?;
+            self.with(|memory| store.set_name(memory.relay.name()))??;
+            Ok(store)
+        })
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Memory) -> T) -> Result<T, Error> {
-        self.memory
-            .borrow_mut()
-            .as_mut()
-            .map(act)
-            .ok_or_else(|| Error::Platform("a relay that was not loaded".to_owned()))
+    fn with<T>(&self, work: impl FnOnce(&mut Memory) -> T) -> Result<T, Error> {
+        self.memory.with(work)
     }
 }
 
@@ -376,7 +404,7 @@ impl SubscriberObject for Relay {
     }
 
     fn begin_again(self: &Rc<Self>, config: &Config) -> Result<bool, Error> {
-        if self.memory.borrow().is_some() {
+        if self.memory.is_loaded() {
             return Ok(true);
         }
         let name = match self.stored()? {

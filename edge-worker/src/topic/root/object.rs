@@ -1,12 +1,11 @@
-//! The object of a topic's root: carries out what its rules decide (`headstart_edge_rules::topic::root`). It
-//! stores and tells updates, answers who asks for them, and puts the latest value to KV. How it speaks to
-//! relays is in `relays.rs`, who is connected to the topic in `presence.rs`.
+//! The Durable Object of a topic, its root. Its requests are listed in `client.rs`, its rules are in
+//! `headstart_edge_rules::topic::root`; it stores and tells updates, answers who asks for them, and puts
+//! the latest value to KV. How it speaks to relays is in `relays.rs`, who is connected to the topic in
+//! `presence.rs`.
+//!
+//! Touches its own SQLite (`store.rs`), KV, its alarm, its connections (`sockets.rs`), and its relays.
 
-use std::{
-    cell::{OnceCell, RefCell},
-    rc::Rc,
-    time::Duration,
-};
+use std::{rc::Rc, time::Duration};
 
 use headstart_edge_rules::topic::{
     catch_up::Missed,
@@ -29,12 +28,22 @@ use headstart_protocol::{
     topic::TopicName,
 };
 use serde::Serialize;
-use worker::{Delay, Env, State, WebSocket, web_sys};
+use worker::{Delay, Env, Request, Response, State, WebSocket, WebSocketIncomingMessage, web_sys};
 
 use crate::{
     config::{self, Config},
-    http::{answer::Answer, error::Error, head::Head, request::Reply},
-    platform::{self, wake},
+    http::{
+        answer::Answer,
+        error::Error,
+        head::Head,
+        request::{self, Reply},
+    },
+    platform::{
+        self,
+        durable_object::{ObjectHandlers, durable_object},
+        lazy::{Lazy, Loaded},
+        wake, websocket,
+    },
     topic::{
         root::{
             self,
@@ -53,9 +62,9 @@ const ANSWER_BYTES: usize = 1024 * 1024;
 pub struct Root {
     pub(super) env: Env,
     pub(super) connections: Connections,
-    store: OnceCell<TopicStore>,
+    store: Lazy<TopicStore>,
     /// Loaded by the first request.
-    memory: RefCell<Option<Memory>>,
+    memory: Loaded<Memory>,
 }
 
 #[derive(Debug)]
@@ -76,18 +85,45 @@ struct Since<'a> {
     more: bool,
 }
 
-impl Root {
-    /// The object as it begins: nothing is loaded yet.
-    pub(super) fn new(state: State, env: Env) -> Self {
+durable_object!(TopicDo, Root);
+
+impl ObjectHandlers for Root {
+    fn new(state: State, env: Env) -> Self {
+        websocket::answer_pings(&state);
         Self {
             connections: Connections::of(state),
             env,
-            store: OnceCell::new(),
-            memory: RefCell::new(None),
+            store: Lazy::default(),
+            memory: Loaded::default(),
         }
     }
 
-    pub(super) async fn answer(
+    async fn fetch(self: &Rc<Self>, request: &Request) -> worker::Result<Response> {
+        request::answer_object(&self.env, request, async |request, head, config| {
+            self.answer(request, head, config).await
+        })
+        .await
+    }
+
+    async fn alarm(self: &Rc<Self>) -> Result<(), Error> {
+        self.wake().await
+    }
+
+    async fn message(
+        self: &Rc<Self>,
+        socket: &WebSocket,
+        message: WebSocketIncomingMessage,
+    ) -> Result<(), Error> {
+        sessions::object::hear(self, socket, message).await
+    }
+
+    async fn closed(self: &Rc<Self>, socket: &WebSocket) -> Result<(), Error> {
+        sessions::object::leave(self, socket)
+    }
+}
+
+impl Root {
+    async fn answer(
         self: &Rc<Self>,
         request: &web_sys::Request,
         head: &Head,
@@ -119,7 +155,7 @@ impl Root {
 
     /// Loads the topic. What an earlier life of the object had stored and not told is told now.
     fn begin(self: &Rc<Self>, topic: &TopicName, config: &Config) -> Result<(), Error> {
-        if self.memory.borrow().is_some() {
+        if self.memory.is_loaded() {
             return Ok(());
         }
         let stored = match self.stored()? {
@@ -134,7 +170,7 @@ impl Root {
         let now = platform::now_ms();
         let (root, effects) = RootState::restore(topic.clone(), limits, stored, now);
         self.connections.restore();
-        *self.memory.borrow_mut() = Some(Memory {
+        self.memory.load(Memory {
             root,
             presence: RootPresence::default(),
         });
@@ -323,7 +359,7 @@ impl Root {
     }
 
     /// The alarm: does what is due.
-    pub(super) async fn wake(self: &Rc<Self>) -> Result<(), Error> {
+    async fn wake(self: &Rc<Self>) -> Result<(), Error> {
         let settings = config::of(&self.env);
         if !self.begin_again(config::ready(&settings)?)? {
             return Ok(());
@@ -354,30 +390,24 @@ impl Root {
 
     /// The store, if there is one.
     fn stored(&self) -> Result<Option<&TopicStore>, Error> {
-        if self.store.get().is_none()
-            && let Some(store) = TopicStore::find(&self.connections.state().storage().sql())?
-        {
-            let _ = self.store.set(store);
-        }
-        Ok(self.store.get())
+        let sql = self.connections.state().storage().sql();
+        self.store.find(|| TopicStore::find(&sql))
     }
 
     /// The store of the topic that is loaded, which is made if there is none.
-    pub(super) fn store(&self) -> Result<&TopicStore, Error> {
+    fn store(&self) -> Result<&TopicStore, Error> {
         if let Some(store) = self.stored()? {
             return Ok(store);
         }
-        let store = TopicStore::open(self.connections.state().storage().sql())?;
-        self.with(|memory| store.set_topic(memory.root.topic()))??;
-        Ok(self.store.get_or_init(|| store))
+        self.store.get(|| {
+            let store = TopicStore::open(self.connections.state().storage().sql())?;
+            self.with(|memory| store.set_topic(memory.root.topic()))??;
+            Ok(store)
+        })
     }
 
-    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Memory) -> T) -> Result<T, Error> {
-        self.memory
-            .borrow_mut()
-            .as_mut()
-            .map(act)
-            .ok_or_else(|| Error::Platform("a topic that was not loaded".to_owned()))
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Memory) -> T) -> Result<T, Error> {
+        self.memory.with(work)
     }
 }
 
@@ -391,7 +421,7 @@ impl SubscriberObject for Root {
     }
 
     fn begin_again(self: &Rc<Self>, config: &Config) -> Result<bool, Error> {
-        if self.memory.borrow().is_some() {
+        if self.memory.is_loaded() {
             return Ok(true);
         }
         let topic = match self.stored()? {
