@@ -64,6 +64,9 @@ impl Alarm {
 
 #[cfg(test)]
 mod tests {
+    use headstart_edge_rules::desk::{Desk, DeskTimes, Effect};
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
@@ -98,5 +101,26 @@ mod tests {
         let late = 100 + LOST_AFTER_MS;
         assert_eq!(alarm.plan(100, late), Some(late));
         assert_eq!(alarm.plan(late + 5, late), None);
+    }
+
+    #[test]
+    fn a_desk_fails_its_logins_though_each_alarm_rings_in_the_very_millisecond_it_is_set_for() {
+        let times = DeskTimes {
+            lease_ms: 1_000,
+            login_timeout_ms: 1_000,
+        };
+        let (mut desk, alarm) = (Desk::new(times), Alarm::default());
+        let arm = |desk: &Desk, now| alarm.plan(desk.next_deadline()?, now);
+        desk.enqueue(Uuid::nil(), 0).unwrap();
+        let mut rings_at = arm(&desk, 0);
+        let mut failed = vec![];
+        while let Some(now) = rings_at.filter(|_| failed.is_empty()) {
+            alarm.rang_at(now);
+            let effects = desk.tick(now).into_iter();
+            failed.extend(effects.filter(|effect| matches!(effect, Effect::Fail { .. })));
+            // The platform drops one for the time of the one that rings.
+            rings_at = arm(&desk, now).filter(|at| *at > now);
+        }
+        assert_eq!(failed.len(), 1);
     }
 }
