@@ -135,7 +135,7 @@ impl DeskObject {
         Ok(Answer::json(200, &enqueued).into())
     }
 
-    /// Nothing is awaited in here, so that a login sent twice at once is one login.
+    /// Stores a login. Nothing is awaited in here, so that a login sent twice at once is one login.
     fn store_login(&self, login: &Enqueue, now_ms: u64) -> Result<Enqueued, Error> {
         let store = self.store()?;
         if let Some(webhook) = &login.webhook
@@ -434,12 +434,12 @@ fn read(message: WebSocketIncomingMessage) -> Result<FromOrigin, Refusal> {
     }
 }
 
-/// Under what the `webhook-id` of a login is remembered.
+/// Returns under what the `webhook-id` of a login is remembered.
 fn login_key(id: &str) -> String {
     format!("login:{id}")
 }
 
-/// Under what the `webhook-id` of a handshake is remembered.
+/// Returns under what the `webhook-id` of a handshake is remembered.
 fn link_key(id: &str) -> String {
     format!("link:{id}")
 }

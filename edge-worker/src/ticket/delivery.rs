@@ -8,7 +8,7 @@ use headstart_protocol::{
     ticket::Ticket,
 };
 
-/// The message of a WebSocket: the event in JSON.
+/// Returns the message of a WebSocket: the event in JSON.
 pub fn message(settlement: &Settlement, ticket: &Ticket, now_ms: u64) -> String {
     let mut event = settlement.to_event(ticket);
     settlement
@@ -18,7 +18,7 @@ pub fn message(settlement: &Settlement, ticket: &Ticket, now_ms: u64) -> String 
     event.to_json()
 }
 
-/// The frame of a stream: the event in JSON under the settlement's name, and its id.
+/// Returns the frame of a stream: the event in JSON under the settlement's name, and its id.
 pub fn frame(settlement: &Settlement, ticket: &Ticket, now_ms: u64) -> Vec<u8> {
     Frame {
         event: Some(settlement.sse_name()),
@@ -28,7 +28,7 @@ pub fn frame(settlement: &Settlement, ticket: &Ticket, now_ms: u64) -> Vec<u8> {
     .encode()
 }
 
-/// What a stream begins with: how long the client is to wait before it comes back. `jitter` is in
+/// Returns what a stream begins with: how long the client is to wait before it comes back. `jitter` is in
 /// `0.0..1.0`; it keeps clients that lost their streams together from coming back together.
 pub fn opening(jitter: f64) -> Vec<u8> {
     #[expect(

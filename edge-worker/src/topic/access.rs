@@ -76,8 +76,8 @@ pub fn admit_token(
     Ok(claims)
 }
 
-/// When the right to read `topics` ends, in milliseconds since the Unix epoch: never, where none of them
-/// needs one.
+/// Returns when the right to read `topics` ends, in milliseconds since the Unix epoch: never, where none of
+/// them needs one.
 pub fn expires_at_ms<'a>(
     mut topics: impl Iterator<Item = &'a TopicName>,
     claims: Option<&Claims>,
@@ -144,7 +144,8 @@ fn presented(context: &RequestContext, config: &Config) -> Presented {
     }
 }
 
-/// The token of `Authorization: Bearer` ([RFC 6750](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)).
+/// Returns the token of `Authorization: Bearer` ([RFC
+/// 6750](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)).
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.trim().split_once(' ')?;
     scheme

@@ -40,7 +40,7 @@ struct Whereabouts {
 }
 
 impl Subscription {
-    /// A request that begins at the heads of these topics.
+    /// Returns a request that begins at the heads of these topics.
     pub fn new(context: &RequestContext, topics: Vec<TopicName>, claims: Option<Claims>) -> Self {
         let at: Whereabouts = platform::client_place(&context.request);
         let wanted = topics.into_iter().map(|topic| Wanted {
@@ -67,18 +67,18 @@ impl Subscription {
         self
     }
 
-    /// The topics, in their order.
+    /// Returns the topics, in their order.
     pub fn topics(&self) -> Vec<TopicName> {
         let topics = self.wanted.iter();
         topics.map(|wanted| wanted.topic.clone()).collect()
     }
 
-    /// Whether `topic` is one of the topics.
+    /// Returns whether `topic` is one of the topics.
     pub fn has(&self, topic: &TopicName) -> bool {
         self.wanted.iter().any(|wanted| wanted.topic == *topic)
     }
 
-    /// When the right to read ends, in milliseconds since the Unix epoch: never, where no topic needs
+    /// Returns when the right to read ends, in milliseconds since the Unix epoch: never, where no topic needs
     /// one.
     pub fn expires_at_ms(&self) -> Option<u64> {
         let topics = self.wanted.iter().map(|wanted| &wanted.topic);

@@ -11,7 +11,7 @@ use crate::http::{
     head::{Head, decoded},
 };
 
-/// The topic that a path names.
+/// Returns the topic that a path names.
 ///
 /// # Errors
 /// [`Error::Topic`].
@@ -20,7 +20,7 @@ pub fn topic(text: &str) -> Result<TopicName, Error> {
     Ok(TopicName::parse(&text)?)
 }
 
-/// The topics that a query names, each once, in its order.
+/// Returns the topics that a query names, each once, in its order.
 ///
 /// # Errors
 /// [`Error::Topic`], and [`Error::TopicCount`] for none or more than
@@ -42,7 +42,7 @@ pub fn topics(head: &Head) -> Result<Vec<TopicName>, Error> {
     Ok(topics)
 }
 
-/// The sequence numbers after which a client resumes: see [`Head::last_event_id`].
+/// Returns the sequence numbers after which a client resumes: see [`Head::last_event_id`].
 ///
 /// # Errors
 /// [`Error::Cursor`].
@@ -54,12 +54,12 @@ pub fn cursors(head: &Head, topics: &[TopicName]) -> Result<Cursors, Error> {
     Ok(Cursors::parse(&text, topics)?)
 }
 
-/// Whether the current value is to come first.
+/// Returns whether the current value is to come first.
 pub fn wants_latest(head: &Head) -> bool {
     matches!(head.query_value("latest"), Some("1" | "true"))
 }
 
-/// The sequence number that `?since=` names.
+/// Returns the sequence number that `?since=` names.
 ///
 /// # Errors
 /// [`Error::Cursor`] for what is no number.
@@ -93,7 +93,7 @@ impl Known {
         Self::These(value.split(',').filter_map(sequence_of_tag).collect())
     }
 
-    /// Whether the client has this update.
+    /// Returns whether the client has this update.
     pub fn has(&self, sequence: u64) -> bool {
         match self {
             Self::Any => true,
@@ -101,7 +101,7 @@ impl Known {
         }
     }
 
-    /// The newest update that the client says it has; 0 for none in particular.
+    /// Returns the newest update that the client says it has; 0 for none in particular.
     pub fn newest(&self) -> u64 {
         match self {
             Self::Any => 0,
