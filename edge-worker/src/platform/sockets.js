@@ -123,17 +123,17 @@ export function openStream(of, id, group, attachment, heartbeat, heartbeatMs, li
   );
 }
 
-// Writes `first` to a stream, which is told what is broadcast from now on.
+// Writes each of `first` to a stream, which is told what is broadcast from now on.
 export function beginStream(of, id, first) {
   const streams = open.get(of);
   const stream = streams?.all.get(id);
   if (stream === undefined) return;
   // What was missed may be longer than the bound: the stream begins with it whole.
-  stream.allowance = first.byteLength;
+  for (const bytes of first) stream.allowance += bytes.byteLength;
   const group = streams.groups.get(stream.group);
   if (group === undefined) streams.groups.set(stream.group, new Set([stream]));
   else group.add(stream);
-  write(of, stream, first);
+  for (const bytes of first) write(of, stream, bytes);
 }
 
 // Ends a stream.
@@ -218,13 +218,15 @@ export function takeEnded(of) {
   return ids.join('\n');
 }
 
-// Writes to every stream of a group.
-export function writeStreams(of, group, bytes) {
-  for (const stream of [...(open.get(of)?.groups.get(group) ?? [])]) write(of, stream, bytes);
+// Writes each of `messages`, which are bytes, to every stream of a group.
+export function writeStreams(of, group, messages) {
+  for (const stream of [...(open.get(of)?.groups.get(group) ?? [])]) {
+    for (const bytes of messages) write(of, stream, bytes);
+  }
 }
 
-// Sends `messages` to every live WebSocket of a group. One that has not said anything for long is sent
-// `question`.
+// Sends each of `messages`, which are bytes or text, to every live WebSocket of a group. One that has not
+// said anything for long is sent each of `question`.
 export function sendSockets(context, group, messages, question) {
   let length = 0;
   for (const message of messages) length += message.length;
@@ -241,7 +243,7 @@ export function sendSockets(context, group, messages, question) {
       for (const message of messages) socket.send(message);
       if (info.unanswered > ASK_AFTER && !info.asked) {
         info.asked = true;
-        socket.send(question);
+        for (const message of question) socket.send(message);
       }
     } catch {
       // A client that is gone; the platform says so in time.

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use headstart_edge_rules::topic::{groups::Encoded, wires::codec::Message};
 use headstart_protocol::{channel::Down, sse::HEARTBEAT};
 use serde::{Serialize, de::DeserializeOwned};
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
@@ -35,7 +36,7 @@ extern "C" {
     ) -> ReadableStream;
 
     #[wasm_bindgen(js_name = beginStream)]
-    fn begin_stream_js(of: &str, id: &str, first: &Uint8Array);
+    fn begin_stream_js(of: &str, id: &str, first: &Array);
 
     #[wasm_bindgen(js_name = endStream)]
     fn end_stream_js(of: &str, id: &str);
@@ -50,7 +51,7 @@ extern "C" {
     fn take_ended_js(of: &str) -> String;
 
     #[wasm_bindgen(js_name = writeStreams)]
-    fn write_streams_js(of: &str, group: &str, bytes: &Uint8Array);
+    fn write_streams_js(of: &str, group: &str, messages: &Array);
 
     #[wasm_bindgen(catch, js_name = acceptSocket)]
     fn accept_socket_js(
@@ -79,7 +80,7 @@ extern "C" {
     fn heard_js(socket: &web_sys::WebSocket) -> Result<(), JsValue>;
 
     #[wasm_bindgen(js_name = sendSockets)]
-    fn send_sockets_js(context: &JsValue, group: &str, messages: &Array, question: &str);
+    fn send_sockets_js(context: &JsValue, group: &str, messages: &Array, question: &Array);
 }
 
 /// The connections of the object that `state` belongs to.
@@ -126,8 +127,8 @@ impl Sockets {
 
     /// Writes to a subscriber's stream, and from now on whatever its group is told. Where it has gone
     /// meanwhile, nothing happens.
-    pub fn begin_stream(&self, id: &str, first: &[u8]) {
-        begin_stream_js(&self.subscribers, id, &Uint8Array::from(first));
+    pub fn begin_stream(&self, id: &str, first: &[Message]) {
+        begin_stream_js(&self.subscribers, id, &values(first));
     }
 
     /// Ends a subscriber's stream.
@@ -143,9 +144,23 @@ impl Sockets {
             .collect()
     }
 
-    /// Writes to every stream of a group. Whoever does not keep up is dropped, and delays nobody.
-    pub fn write(&self, group: &str, bytes: &[u8]) {
-        write_streams_js(&self.subscribers, group, &Uint8Array::from(bytes));
+    /// Writes to every stream and live WebSocket of some groups. Whoever does not keep up is dropped, and
+    /// delays nobody.
+    pub fn tell(&self, encoded: &Encoded) {
+        let codec = encoded.wire.codec();
+        let messages = values(&encoded.messages);
+        if codec.is_socket() {
+            let question = values(&codec.say(&Down::Ping {
+                n: platform::now_ms(),
+            }));
+            for group in &encoded.groups {
+                send_sockets_js(&self.context, group, &messages, &question);
+            }
+        } else {
+            for group in &encoded.groups {
+                write_streams_js(&self.subscribers, group, &messages);
+            }
+        }
     }
 
     /// The ids of subscribers' streams that have ended since this was asked last.
@@ -165,7 +180,7 @@ impl Sockets {
         at_most: Option<Duration>,
     ) -> ReadableStream {
         let stream = open(&self.watchers, (id, "", ""), life, at_most);
-        begin_stream_js(&self.watchers, id, &Uint8Array::from(first));
+        begin_stream_js(&self.watchers, id, &Array::of1(&Uint8Array::from(first)));
         stream
     }
 
@@ -176,7 +191,7 @@ impl Sockets {
 
     /// Writes to everybody who watches. Whoever does not keep up is dropped.
     pub fn write_watchers(&self, bytes: &[u8]) {
-        write_streams_js(&self.watchers, "", &Uint8Array::from(bytes));
+        write_streams_js(&self.watchers, "", &Array::of1(&Uint8Array::from(bytes)));
     }
 
     /// Accepts a WebSocket, which is told nothing until [`go_live`].
@@ -203,15 +218,6 @@ impl Sockets {
         )]
         let ms = pinged_at_js(&self.context, socket.as_ref()).unwrap_or_default() as u64;
         ms
-    }
-
-    /// Sends messages to every live WebSocket of a group. Whoever does not keep up is dropped, and
-    /// delays nobody.
-    pub fn send(&self, group: &str, messages: &Array) {
-        let question = Down::Ping {
-            n: platform::now_ms(),
-        };
-        send_sockets_js(&self.context, group, messages, &question.to_json());
     }
 }
 
@@ -266,6 +272,15 @@ fn open(
         wake::with_jitter(wake::HEARTBEAT_EVERY),
         life_ms.min(at_most_ms),
     )
+}
+
+/// What is written, as JavaScript takes it: bytes or text.
+fn values(messages: &[Message]) -> Array {
+    let values = messages.iter().map(|message| match message {
+        Message::Bytes(bytes) => Uint8Array::from(bytes.as_slice()).into(),
+        Message::Text(text) => JsValue::from_str(text),
+    });
+    values.collect()
 }
 
 fn keeping(error: &JsValue) -> Error {

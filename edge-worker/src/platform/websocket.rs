@@ -1,5 +1,6 @@
 //! Rules of WebSockets that both kinds of Durable Object follow.
 
+use headstart_edge_rules::topic::wires::codec::Message;
 use worker::{WebSocket, WebSocketPair};
 
 use crate::http::{error::Error, request::RequestContext};
@@ -52,6 +53,18 @@ pub fn require_upgrade(context: &RequestContext) -> Result<(), Error> {
 pub fn pair() -> Result<(WebSocket, WebSocket), Error> {
     let WebSocketPair { client, server } = WebSocketPair::new()?;
     Ok((client, server))
+}
+
+/// Sends a message.
+///
+/// # Errors
+/// [`Error::Platform`] when the socket does not take it.
+pub fn send(socket: &WebSocket, message: &Message) -> Result<(), Error> {
+    match message {
+        Message::Bytes(bytes) => socket.send_with_bytes(bytes)?,
+        Message::Text(text) => socket.send_with_str(text)?,
+    }
+    Ok(())
 }
 
 /// Closes a socket. One that is closed already is left as it is.

@@ -16,6 +16,7 @@ use headstart_protocol::{
     limits::{MAX_INLINE_OFFER_BYTES, MAX_WAIT_SECONDS, MAX_WAITERS},
     report::{EventResult, Status},
     settlement::{Attributes, Outcome, Settlement},
+    sse,
     stamps::Stamps,
     ticket::{Ticket, TicketError},
 };
@@ -226,7 +227,7 @@ impl TicketDo {
                 if wake::is_full(&object) {
                     return Err(Error::TooManyWaiters);
                 }
-                let opening = delivery::opening(platform::random());
+                let opening = sse::opening(platform::random());
                 let stream = wake::open_stream(&object, &opening, config.stream_life);
                 let answer = stream_headers(Answer::new(200)).stream(stream);
                 Ok((answer, Served::Miss))

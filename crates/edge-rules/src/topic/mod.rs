@@ -7,7 +7,11 @@
 //! | What does a topic remember, and what did a subscriber miss? | [`history`] |
 //! | When is the newest value written to KV? | [`kv_pace`] |
 //! | When are subscribers written to? | [`coalesce`] |
+//! | What are subscribers told together? | [`batch`] |
+//! | What is written to a client, and heard from it, over each wire? | [`wires`] |
 //! | Who gets what bytes? | [`groups`] |
+//! | What does a client ask for? | [`subscription`] |
+//! | Who is connected at an object, and with which topics? | [`sessions`] |
 //! | What is a subscriber told first? | [`catch_up`] |
 //! | Who is connected, how far away and where? | [`presence`] |
 //! | In which part of the world is a client? | [`region`] |
@@ -16,6 +20,7 @@
 //! | Which relays are there, and what is pushed to whom? | [`fanout`] |
 //! | How far has a relay got, and how does a subscriber get there? | [`follower`] |
 
+pub mod batch;
 pub mod catch_up;
 pub mod coalesce;
 pub mod digest;
@@ -28,6 +33,9 @@ pub mod messages;
 pub mod presence;
 pub mod region;
 pub mod relay_name;
+pub mod sessions;
+pub mod subscription;
 pub mod update;
+pub mod wires;
 #[cfg(test)]
 mod world;

@@ -12,13 +12,14 @@ use std::{
 
 use futures_util::{future::join_all, poll};
 use headstart_edge_rules::topic::{
+    batch::Batch,
     catch_up::Missed,
     fanout::PUSH_BYTES,
     follower::{Applied, Follower, Resume},
-    groups::Batch,
     history::Replay,
     messages::{Follow, FollowAnswer, Push, PushAnswer, Standing},
     relay_name::RelayName,
+    subscription::{Subscription, Wanted},
 };
 use headstart_protocol::{event::Event, report::Status, topic::TopicName};
 use worker::{Delay, Env, State, WebSocket, web_sys};
@@ -31,8 +32,7 @@ use crate::{
     topic::{
         relay::{self, store::RelayStore},
         root,
-        sessions::{self, connections::Connections, object::SubscriberObject, session},
-        subscription::{Subscription, Wanted},
+        sessions::{self, Sessions, object::SubscriberObject, session},
     },
 };
 
@@ -52,7 +52,7 @@ const PUBLISH_COUNT: usize = 100;
 #[derive(Debug)]
 pub struct Relay {
     pub(super) env: Env,
-    connections: Connections,
+    connections: Sessions,
     store: OnceCell<RelayStore>,
     /// Loaded by the first request.
     memory: RefCell<Option<Memory>>,
@@ -124,7 +124,7 @@ impl Relay {
     /// The object as it begins: nothing is loaded yet.
     pub(super) fn new(state: State, env: Env) -> Self {
         Self {
-            connections: Connections::of(state),
+            connections: Sessions::of(state),
             env,
             store: OnceCell::new(),
             memory: RefCell::new(None),
@@ -146,7 +146,7 @@ impl Relay {
         self.begin(&name, config)?;
         sessions::object::forget_ended(self.as_ref())?;
         let reply = match (head.method.as_str(), what) {
-            ("GET", "events" | "ws") => self.subscribe(request, what, config),
+            ("GET", "subscribe") => self.subscribe(request, config),
             ("POST", "push") => self.push(request).await,
             ("GET", "subscribers") => {
                 let mut list = self.connections.list(&topic(head)?);
@@ -190,7 +190,6 @@ impl Relay {
     fn subscribe(
         self: &Rc<Self>,
         request: &web_sys::Request,
-        how: &str,
         config: &Config,
     ) -> Result<Reply, Error> {
         let subscription: Subscription = platform::read_subscription(request)?;
@@ -199,10 +198,7 @@ impl Relay {
         }
         // It outlives the memory of the object, which must know then what it is.
         self.store()?;
-        match how {
-            "ws" => sessions::object::open_socket(self, subscription),
-            _ => sessions::object::open_stream(self, subscription, config),
-        }
+        sessions::object::open(self, subscription, config)
     }
 
     /// What still lies between subscribers and their topics' heads; `None` for those that are there.
@@ -541,7 +537,7 @@ impl Relay {
 }
 
 impl SubscriberObject for Relay {
-    fn connections(&self) -> &Connections {
+    fn sessions(&self) -> &Sessions {
         &self.connections
     }
 

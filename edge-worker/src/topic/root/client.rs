@@ -5,7 +5,7 @@
 //! | `POST /topics/{topic}/publish`, events in JSON | 200, an [`EventResult`] each |
 //! | `GET /topics/{topic}/latest?than=N&wait=S` | 200, sequence number, LF, event; 204 for none |
 //! | `GET /topics/{topic}/since?after=N&wait=S` | 200, the body of the public route |
-//! | `GET /topics/{topic}/events`, `/ws` | as the public routes, or [`Subscribed::AtRelays`] |
+//! | `GET /topics/{topic}/subscribe`, a [`Subscription`] | a stream or WebSocket, or [`Subscribed::AtRelays`] |
 //! | `POST /topics/{topic}/follow`, a [`Follow`] | 200, a [`FollowAnswer`] |
 //! | `GET /topics/{topic}/missed?after=N` | 200, a [`Replay`] |
 //! | `GET /topics/{topic}/subscribers` | 200, the body of the public route |
@@ -15,6 +15,7 @@
 use headstart_edge_rules::topic::{
     history::Replay,
     messages::{Follow, FollowAnswer},
+    subscription::Subscription,
 };
 use headstart_protocol::{event::Event, kv::topic_key, report::EventResult, topic::TopicName};
 use serde::de::DeserializeOwned;
@@ -23,7 +24,7 @@ use worker::{Env, web_sys};
 use crate::{
     http::{answer::Answer, error::Error, request::RequestContext},
     platform::{self, Object},
-    topic::{sessions::ack::AckBody, subscription::Subscription},
+    topic::sessions::ack::AckBody,
 };
 
 /// The binding of the class `TopicDo`.
@@ -163,18 +164,9 @@ pub async fn missed(env: &Env, topic: &TopicName, after: u64) -> Result<Replay, 
 pub async fn subscribe(
     context: &RequestContext,
     topic: &TopicName,
-    what: &str,
     subscription: &Subscription,
 ) -> Result<Subscribed, Error> {
-    let path = format!("topics/{topic}/{what}");
-    let response = platform::subscribe(
-        &context.env,
-        root(topic),
-        &path,
-        &context.request,
-        subscription,
-    )
-    .await?;
+    let response = hand_on(context, topic, "subscribe", subscription).await?;
     if response.status() != AT_RELAYS {
         return Ok(Subscribed::Here(response));
     }
@@ -183,6 +175,35 @@ pub async fn subscribe(
         .and_then(|text| text.parse().ok())
         .map(Subscribed::AtRelays)
         .ok_or_else(|| Error::Platform(format!("{BINDING} named no relays")))
+}
+
+/// Hands a request for the stream of who is connected on to the topic's object.
+///
+/// # Errors
+/// [`Error::Platform`] when it cannot be reached.
+pub async fn watch(
+    context: &RequestContext,
+    topic: &TopicName,
+    subscription: &Subscription,
+) -> Result<web_sys::Response, Error> {
+    hand_on(context, topic, "watch", subscription).await
+}
+
+async fn hand_on(
+    context: &RequestContext,
+    topic: &TopicName,
+    what: &str,
+    subscription: &Subscription,
+) -> Result<web_sys::Response, Error> {
+    let path = format!("topics/{topic}/{what}");
+    platform::subscribe(
+        &context.env,
+        root(topic),
+        &path,
+        &context.request,
+        subscription,
+    )
+    .await
 }
 
 fn root(topic: &TopicName) -> Object<'_> {

@@ -9,13 +9,14 @@ use std::{
 };
 
 use headstart_edge_rules::topic::{
+    batch::Batch,
     catch_up::Missed,
     coalesce::{Coalesce, Flush},
     fanout::Fanout,
-    groups::Batch,
     history::{Appended, History, Identity, Replay},
     kv_pace::KvPace,
     relay_name::ROOT,
+    subscription::Subscription,
     update::{EventJson, Update},
 };
 use headstart_protocol::{
@@ -41,8 +42,7 @@ use crate::{
             presence::Presence,
             store::{KV_SEQUENCE, SENT, TopicStore},
         },
-        sessions::{self, connections::Connections, object::SubscriberObject, session},
-        subscription::Subscription,
+        sessions::{self, Sessions, object::SubscriberObject, session},
     },
 };
 
@@ -57,7 +57,7 @@ const LOOK_AFTER_MS: u64 = 5_000;
 #[derive(Debug)]
 pub struct Root {
     pub(super) env: Env,
-    pub(super) connections: Connections,
+    pub(super) connections: Sessions,
     pub(super) store: OnceCell<TopicStore>,
     /// Loaded by the first request.
     pub(super) memory: RefCell<Option<Memory>>,
@@ -92,7 +92,7 @@ impl Root {
     /// The object as it begins: nothing is loaded yet.
     pub(super) fn new(state: State, env: Env) -> Self {
         Self {
-            connections: Connections::of(state),
+            connections: Sessions::of(state),
             env,
             store: OnceCell::new(),
             memory: RefCell::new(None),
@@ -117,7 +117,7 @@ impl Root {
             ("POST", "publish") => self.take_all(request).await,
             ("GET", "latest") => self.latest(head).await,
             ("GET", "since") => self.since(head).await,
-            ("GET", "events" | "ws") => self.subscribe(request, what, config),
+            ("GET", "subscribe") => self.subscribe(request, config),
             ("POST", "follow") => self.follow(request).await,
             ("GET", "missed") => self.missed(head),
             ("GET", "subscribers") => self.subscribers().await,
@@ -165,21 +165,17 @@ impl Root {
     fn subscribe(
         self: &Rc<Self>,
         request: &web_sys::Request,
-        how: &str,
         config: &Config,
     ) -> Result<Reply, Error> {
         let subscription: Subscription = platform::read_subscription(request)?;
         if let Some(shards) = self.relays_of(subscription.region, config)? {
             return Ok(root::client::at_relays(shards).into());
         }
-        match how {
-            "ws" => {
-                // It outlives the memory of the object, which must know then what it is.
-                self.store()?;
-                sessions::object::open_socket(self, subscription)
-            }
-            _ => sessions::object::open_stream(self, subscription, config),
+        if subscription.wire.codec().is_socket() {
+            // It outlives the memory of the object, which must know then what it is.
+            self.store()?;
         }
+        sessions::object::open(self, subscription, config)
     }
 
     async fn take_all(self: &Rc<Self>, request: &web_sys::Request) -> Result<Reply, Error> {
@@ -422,7 +418,7 @@ impl Root {
 }
 
 impl SubscriberObject for Root {
-    fn connections(&self) -> &Connections {
+    fn sessions(&self) -> &Sessions {
         &self.connections
     }
 

@@ -7,11 +7,12 @@ use futures_util::future::join_all;
 use headstart_edge_rules::topic::{
     presence,
     relay_name::{ROOT, RelayName},
+    subscription::Subscription,
 };
 use headstart_protocol::{
     limits::{MAX_PRESENCE_LIST, MAX_WAITERS},
     presence::SubscriberList,
-    sse::Frame,
+    sse::{self, Frame},
 };
 use serde::Serialize;
 use worker::web_sys;
@@ -20,12 +21,11 @@ use crate::{
     config::Config,
     http::{answer::Answer, error::Error, head::Head, request::Reply},
     platform::{self, wake},
-    ticket::{delivery, routes::stream_headers},
+    ticket::routes::stream_headers,
     topic::{
         relay,
         root::object::Root,
         sessions::{self, session},
-        subscription::Subscription,
     },
 };
 
@@ -106,7 +106,7 @@ impl Root {
             return Err(Error::TooManySubscribers);
         }
         let list = self.list().await?;
-        let mut first = delivery::opening(platform::random());
+        let mut first = sse::opening(platform::random());
         first.extend(frame("subscribers", &list));
         let at_most = subscription.right_lasts(head.now_ms);
         let id = session::new_id(ROOT)?;
