@@ -1,5 +1,5 @@
 //! What is open at one object: the streams and hibernating WebSockets of its subscribers, in groups
-//! that are written the same bytes, and the streams of those who watch who is connected.
+//! that are written the same, and streams that stand in no group.
 //!
 //! It is kept in `sockets.js`, where it outlives a panic of the Wasm instance.
 
@@ -17,10 +17,11 @@ use worker::{
 
 // What asks the platform about a WebSocket is caught: an error that passed through Rust unseen would leave
 // what is borrowed there borrowed.
-use crate::{
-    http::error::Error,
-    platform::{self, wake},
-};
+use crate::{http::error::Error, platform};
+
+/// Time between two heartbeats of a stream, before jitter: often enough for proxies with an idle
+/// time-out of 30 s, and what makes the platform notice a client that is gone.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(20);
 
 #[wasm_bindgen(module = "/src/platform/sockets.js")]
 extern "C" {
@@ -38,6 +39,15 @@ extern "C" {
     #[wasm_bindgen(js_name = beginStream)]
     fn begin_stream_js(of: &str, id: &str, first: &Array);
 
+    #[wasm_bindgen(js_name = openAndBegin)]
+    fn open_and_begin_js(
+        of: &str,
+        first: &Uint8Array,
+        heartbeat: &Uint8Array,
+        heartbeat_ms: f64,
+        life_ms: f64,
+    ) -> ReadableStream;
+
     #[wasm_bindgen(js_name = endStream)]
     fn end_stream_js(of: &str, id: &str);
 
@@ -46,6 +56,9 @@ extern "C" {
 
     #[wasm_bindgen(js_name = streamCount)]
     fn stream_count_js(of: &str) -> u32;
+
+    #[wasm_bindgen(js_name = endStreams)]
+    fn end_streams_js(of: &str);
 
     #[wasm_bindgen(js_name = takeEnded)]
     fn take_ended_js(of: &str) -> String;
@@ -88,7 +101,8 @@ extern "C" {
 pub struct Sockets {
     context: JsValue,
     subscribers: String,
-    watchers: String,
+    /// The streams of those who watch who is connected.
+    pub watchers: Streams,
 }
 
 impl Sockets {
@@ -97,7 +111,7 @@ impl Sockets {
         let object = state.id().to_string();
         Self {
             context: AsRef::<JsValue>::as_ref(state.as_raw()).clone(),
-            watchers: format!("{object} watchers"),
+            watchers: Streams::of(state),
             subscribers: object,
         }
     }
@@ -117,11 +131,14 @@ impl Sockets {
         life: Duration,
         at_most: Option<Duration>,
     ) -> ReadableStream {
-        open(
+        open_stream_js(
             &self.subscribers,
-            (id, group, &json(attachment)),
-            life,
-            at_most,
+            id,
+            group,
+            &json(attachment),
+            &Uint8Array::from(HEARTBEAT),
+            with_jitter(HEARTBEAT_EVERY),
+            life_ms(life, at_most),
         )
     }
 
@@ -171,29 +188,6 @@ impl Sockets {
             .collect()
     }
 
-    /// Opens the stream of somebody who watches, by a name of its own, that begins with `first`.
-    pub fn open_watcher(
-        &self,
-        id: &str,
-        first: &[u8],
-        life: Duration,
-        at_most: Option<Duration>,
-    ) -> ReadableStream {
-        let stream = open(&self.watchers, (id, "", ""), life, at_most);
-        begin_stream_js(&self.watchers, id, &Array::of1(&Uint8Array::from(first)));
-        stream
-    }
-
-    /// How many watch.
-    pub fn watchers(&self) -> u32 {
-        stream_count_js(&self.watchers)
-    }
-
-    /// Writes to everybody who watches. Whoever does not keep up is dropped.
-    pub fn write_watchers(&self, bytes: &[u8]) {
-        write_streams_js(&self.watchers, "", &Array::of1(&Uint8Array::from(bytes)));
-    }
-
     /// Accepts a WebSocket, which is told nothing until [`go_live`].
     ///
     /// # Errors
@@ -218,6 +212,45 @@ impl Sockets {
         )]
         let ms = pinged_at_js(&self.context, socket.as_ref()).unwrap_or_default() as u64;
         ms
+    }
+}
+
+/// Streams at an object that are all written the same: of those who wait for a ticket, or who watch who is
+/// connected.
+#[derive(Debug)]
+pub struct Streams(String);
+
+impl Streams {
+    /// The streams of an object.
+    pub fn of(state: &State) -> Self {
+        Self(format!("{} all", state.id()))
+    }
+
+    /// Opens a stream that begins with `first`, and ends after about `life` and not later than in
+    /// `at_most`.
+    pub fn open(&self, first: &[u8], life: Duration, at_most: Option<Duration>) -> ReadableStream {
+        open_and_begin_js(
+            &self.0,
+            &Uint8Array::from(first),
+            &Uint8Array::from(HEARTBEAT),
+            with_jitter(HEARTBEAT_EVERY),
+            life_ms(life, at_most),
+        )
+    }
+
+    /// Returns how many there are.
+    pub fn count(&self) -> u32 {
+        stream_count_js(&self.0)
+    }
+
+    /// Writes to all of them. Whoever does not keep up is dropped.
+    pub fn write(&self, bytes: &[u8]) {
+        write_streams_js(&self.0, "", &Array::of1(&Uint8Array::from(bytes)));
+    }
+
+    /// Ends all of them, after what was written.
+    pub fn end(&self) {
+        end_streams_js(&self.0);
     }
 }
 
@@ -255,23 +288,14 @@ pub fn heard(socket: &WebSocket) {
 }
 
 /// The jitter keeps streams that were opened together from coming back together.
-fn open(
-    of: &str,
-    (id, group, attachment): (&str, &str, &str),
-    life: Duration,
-    at_most: Option<Duration>,
-) -> ReadableStream {
-    let life_ms = wake::with_jitter(life);
+fn life_ms(life: Duration, at_most: Option<Duration>) -> f64 {
     let at_most_ms = at_most.map_or(f64::INFINITY, |time| time.as_secs_f64() * 1000.0);
-    open_stream_js(
-        of,
-        id,
-        group,
-        attachment,
-        &Uint8Array::from(HEARTBEAT),
-        wake::with_jitter(wake::HEARTBEAT_EVERY),
-        life_ms.min(at_most_ms),
-    )
+    with_jitter(life).min(at_most_ms)
+}
+
+/// Returns `time` in milliseconds, give or take a tenth.
+fn with_jitter(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0 * (0.9 + 0.2 * platform::random())
 }
 
 /// What is written, as JavaScript takes it: bytes or text.

@@ -2,8 +2,8 @@
 //! holds whoever waits for it. Its requests are listed in `client.rs`, its rules are in
 //! `headstart_edge_rules::ticket`.
 //!
-//! Touches its own SQLite (`store.rs`), its alarm, and its waiters: streams and long polls
-//! (`platform/wake.rs`) and hibernating WebSockets.
+//! Touches its own SQLite (`store.rs`), its alarm, and its waiters: streams (`platform/sockets.rs`), long
+//! polls (`platform/wake.rs`) and hibernating WebSockets.
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -34,7 +34,7 @@ use crate::{
         head::Head,
         request::{self, Reply},
     },
-    platform::{self, wake, websocket},
+    platform::{self, sockets::Streams, wake, websocket},
     ticket::{self, delivery, routes::stream_headers, store::TicketStore},
 };
 
@@ -55,6 +55,7 @@ const CLEAN_UP_DELAY_MS: u64 = 1000;
 pub struct TicketDo {
     state: State,
     env: Env,
+    streams: Streams,
     store: OnceCell<TicketStore>,
     /// How the ticket stands; loaded by the first request.
     standing: RefCell<Option<TicketState>>,
@@ -63,6 +64,7 @@ pub struct TicketDo {
 impl DurableObject for TicketDo {
     fn new(state: State, env: Env) -> Self {
         Self {
+            streams: Streams::of(&state),
             state,
             env,
             store: OnceCell::new(),
@@ -188,12 +190,9 @@ impl TicketDo {
             .unwrap_or(0);
         let pending = self.standing(|standing| *standing == TicketState::Pending);
         if pending && wait > 0 {
-            let object = self.object();
-            if wake::is_full(&object) {
-                return Err(Error::TooManyWaiters);
-            }
+            self.has_room()?;
             let time = Duration::from_secs(wait.min(MAX_WAIT_SECONDS).into());
-            wake::wait(&object, time).await;
+            wake::wait(&self.object(), time).await;
         }
         self.standing(|standing| match standing {
             TicketState::Expired => Err(TicketError::Expired.into()),
@@ -212,7 +211,7 @@ impl TicketDo {
     ) -> Result<Reply, Error> {
         let known = head.last_event_id();
         let (answer, served) = self.standing(|standing| match standing {
-            TicketState::Expired => Err(TicketError::Expired.into()),
+            TicketState::Expired => Err(Error::Ticket(TicketError::Expired)),
             TicketState::Settled(settlement) if known.as_ref() == Some(&settlement.event_id) => {
                 let answer = Answer::new(204).header("Cache-Control", "private, no-store");
                 Ok((answer, Served::Hit(Tier::Object)))
@@ -223,12 +222,9 @@ impl TicketDo {
                 Ok((answer, Served::Hit(Tier::Object)))
             }
             TicketState::Pending => {
-                let object = self.object();
-                if wake::is_full(&object) {
-                    return Err(Error::TooManyWaiters);
-                }
+                self.has_room()?;
                 let opening = sse::opening(platform::random());
-                let stream = wake::open_stream(&object, &opening, config.stream_life);
+                let stream = self.streams.open(&opening, config.stream_life, None);
                 let answer = stream_headers(Answer::new(200)).stream(stream);
                 Ok((answer, Served::Miss))
             }
@@ -256,9 +252,20 @@ impl TicketDo {
         Ok(served_from_here(Answer::socket(&client), request, served))
     }
 
+    /// Checks that one more may wait, by a stream or a long poll.
+    fn has_room(&self) -> Result<(), Error> {
+        if self.streams.count() + wake::count(&self.object()) < MAX_WAITERS {
+            Ok(())
+        } else {
+            Err(Error::TooManyWaiters)
+        }
+    }
+
     fn tell_waiters(&self, settlement: &Settlement, ticket: &Ticket) {
         let frame = delivery::frame(settlement, ticket, platform::now_ms());
-        wake::wake_all(&self.object(), &frame);
+        self.streams.write(&frame);
+        self.streams.end();
+        wake::wake_all(&self.object());
         for socket in self.state.get_websockets() {
             deliver(&socket, settlement, ticket);
         }
@@ -322,7 +329,7 @@ impl TicketDo {
         )
     }
 
-    /// The object's id, which names it among the waiters.
+    /// The object's id, which names it among those who wait.
     fn object(&self) -> String {
         self.state.id().to_string()
     }

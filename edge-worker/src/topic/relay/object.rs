@@ -295,7 +295,7 @@ impl Relay {
         let answer = root::client::follow(&self.env, topic, &follow);
         let answer = platform::within(ASK_WITHIN, answer).await;
         let told = self.answered(topic, number, &follow, answer);
-        wake::wake_all(&self.waiting_for(topic), &[]);
+        wake::wake_all(&self.waiting_for(topic));
         told?;
         sessions::object::set_alarm(self.as_ref()).await
     }

@@ -250,7 +250,7 @@ impl Root {
             delivered_at_ms: platform::now_ms(),
         };
         self.connections.tell(&told, |_| head);
-        wake::wake_all(self.connections.sockets.object(), &[]);
+        wake::wake_all(self.connections.sockets.object());
         self.push(head)
     }
 

@@ -4,11 +4,7 @@
 use std::{rc::Rc, time::Duration};
 
 use futures_util::future::join_all;
-use headstart_edge_rules::topic::{
-    presence,
-    relay_name::{ROOT, RelayName},
-    subscription::Subscription,
-};
+use headstart_edge_rules::topic::{presence, relay_name::RelayName, subscription::Subscription};
 use headstart_protocol::{
     limits::{MAX_PRESENCE_LIST, MAX_WAITERS},
     presence::SubscriberList,
@@ -22,11 +18,7 @@ use crate::{
     http::{answer::Answer, error::Error, head::Head, request::Reply},
     platform::{self, wake},
     ticket::routes::stream_headers,
-    topic::{
-        relay,
-        root::object::Root,
-        sessions::{self, session},
-    },
+    topic::{relay, root::object::Root, sessions},
 };
 
 /// What the root knows of who is connected, beside its own connections.
@@ -67,7 +59,7 @@ impl Root {
                 memory.presence.asking = false;
                 memory.presence.at_relays = Some((platform::now_ms(), lists));
             })?;
-            wake::wake_all(&asking, &[]);
+            wake::wake_all(&asking);
         }
         let own = self.connections.list(&topic);
         self.with(|memory| {
@@ -101,16 +93,15 @@ impl Root {
         config: &Config,
     ) -> Result<Reply, Error> {
         let subscription: Subscription = platform::read_subscription(request)?;
-        let sockets = &self.connections.sockets;
-        if sockets.watchers() >= MAX_WAITERS {
+        let watchers = &self.connections.sockets.watchers;
+        if watchers.count() >= MAX_WAITERS {
             return Err(Error::TooManySubscribers);
         }
         let list = self.list().await?;
         let mut first = sse::opening(platform::random());
         first.extend(frame("subscribers", &list));
         let at_most = subscription.right_lasts(head.now_ms);
-        let id = session::new_id(ROOT)?;
-        let stream = sockets.open_watcher(&id, &first, config.stream_life, at_most);
+        let stream = watchers.open(&first, config.stream_life, at_most);
         let begun = self.with(|memory| match &mut memory.presence.watched {
             Some(told) => {
                 told.shown(&list);
@@ -139,8 +130,8 @@ impl Root {
 
     /// Tells those who watch what has changed, and goes on every second until nobody watches.
     async fn tell_watchers(self: &Rc<Self>) -> Result<(), Error> {
-        let sockets = &self.connections.sockets;
-        if sockets.watchers() == 0 {
+        let watchers = &self.connections.sockets.watchers;
+        if watchers.count() == 0 {
             return self.with(|memory| memory.presence.watched = None);
         }
         let list = self.list().await?;
@@ -149,7 +140,7 @@ impl Root {
             told.changes(&list, platform::now_ms())
         })?;
         if let Some(changes) = changes {
-            sockets.write_watchers(&frame("changes", &changes));
+            watchers.write(&frame("changes", &changes));
         }
         self.tell_watchers_later();
         Ok(())
