@@ -6,12 +6,11 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use headstart_client::{
     clock::whole_ms,
-    subscribe::{Happening, Start, Subscribe, Subscription, told},
+    subscribe::{Happening, Start, Subscribe, Subscription, told, transport::Transport},
     token::Token,
 };
 use headstart_protocol::{
-    channel::Gap, cursor::Cursors, limits::MAX_TOPICS_PER_CONNECTION, presence::Transport,
-    topic::TopicName,
+    channel::Gap, cursor::Cursors, limits::MAX_TOPICS_PER_CONNECTION, topic::TopicName,
 };
 use serde::Serialize;
 use url::Url;
