@@ -77,7 +77,7 @@ impl Target for Plain {
         })
     }
 
-    fn taken(&self, status: StatusCode, _: &[u8]) -> Result<(), String> {
+    fn check(&self, status: StatusCode, _: &[u8]) -> Result<(), String> {
         if status.is_success() {
             Ok(())
         } else {

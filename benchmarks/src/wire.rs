@@ -81,7 +81,7 @@ impl Target for Noting {
         self.target.publish(updates)
     }
 
-    fn taken(&self, status: StatusCode, body: &[u8]) -> Result<(), String> {
-        self.target.taken(status, body)
+    fn check(&self, status: StatusCode, body: &[u8]) -> Result<(), String> {
+        self.target.check(status, body)
     }
 }

@@ -59,7 +59,7 @@ pub enum LoginAuth {
 }
 
 impl LoginAuth {
-    /// As `LOGIN_AUTH` says it.
+    /// Returns the value as `LOGIN_AUTH` spells it.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Signed(_) => "signed",
@@ -172,7 +172,7 @@ impl Config {
         }
     }
 
-    /// What an operator should know about these settings.
+    /// Returns what an operator should know about these settings.
     pub fn warnings(&self) -> Vec<&'static str> {
         match self.login_auth {
             LoginAuth::Open => vec![OPEN_WARNING],
@@ -194,7 +194,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             .ok()
     }
 
-    /// A setting that may be absent, which an empty one is.
+    /// Returns a setting that may be absent, which an empty one is.
     fn given(&self, name: &str) -> Option<String> {
         let text = (self.var)(name)?.trim().to_owned();
         (!text.is_empty()).then_some(text)
@@ -289,7 +289,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 }
 
-/// The settings of this isolate, or what is wrong with them. Read once, and told to the log once.
+/// Returns the settings of this isolate, or what is wrong with them. Read once, and told to the log once.
 pub fn of(env: &Env) -> Rc<Result<Config, Misconfigured>> {
     thread_local! {
         static CONFIG: OnceCell<Rc<Result<Config, Misconfigured>>> = const { OnceCell::new() };
@@ -316,7 +316,7 @@ pub fn of(env: &Env) -> Rc<Result<Config, Misconfigured>> {
     })
 }
 
-/// The settings, for who cannot go on without them.
+/// Returns the settings to who cannot go on without them.
 ///
 /// # Errors
 /// [`Error::Misconfigured`].

@@ -153,7 +153,7 @@ async fn settle_one_by_one(context: &RequestContext, ready: &[Ready]) -> Vec<(us
     results
 }
 
-/// All updates of one topic go to its object together, which takes all of them or none.
+/// Brings all updates of one topic to its object together, which takes all of them or none.
 async fn publish(
     context: &RequestContext,
     topic: &TopicName,

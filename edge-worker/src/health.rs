@@ -24,7 +24,7 @@ struct Health<'a> {
     warnings: Vec<&'a str>,
 }
 
-/// Which node answers, and its clock.
+/// Returns which node answers, and its clock.
 pub fn ping(context: &RequestContext) -> Reply {
     let pong = Pong {
         node: &context.node,
@@ -35,7 +35,7 @@ pub fn ping(context: &RequestContext) -> Reply {
         .into()
 }
 
-/// Whether the edge can work: 503, and why, where it is misconfigured.
+/// Answers whether the edge can work: 503, and why, where it is misconfigured.
 pub fn healthz(context: &RequestContext) -> Reply {
     let (status, health) = match context.settings.as_ref() {
         Ok(config) => (

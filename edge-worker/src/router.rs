@@ -35,7 +35,7 @@ pub struct Route {
     handler: Handler,
 }
 
-/// A row of the route table.
+/// Returns a row of the route table.
 const fn route(method: &'static str, pattern: &'static str, handler: Handler) -> Route {
     Route {
         method,
@@ -147,7 +147,7 @@ fn resolve<'a>(method: &str, path: &'a str) -> Resolved<'a> {
     }
 }
 
-/// The path's parameter if it fits the pattern; an empty one where the pattern has none.
+/// Returns the path's parameter if it fits the pattern; an empty one where the pattern has none.
 fn matches<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
     if let Some((before, after)) = pattern.split_once(TAIL) {
         let topic = path.strip_prefix(before)?.strip_suffix(after)?;

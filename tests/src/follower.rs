@@ -13,9 +13,9 @@ use crate::{
 /// The last update that a follower of a topic waits for.
 pub const LAST: &str = "last";
 
-/// What a follower was told.
+/// What a follower heard.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Told {
+pub enum Heard {
     /// An update, with the number it is resumed by.
     Update(u64),
     /// What it can no longer have: up to this number, exclusively.
@@ -29,8 +29,8 @@ pub enum Told {
 pub struct Course {
     /// How many times it was connected.
     pub opened: usize,
-    /// What it was told, in order.
-    pub told: Vec<Told>,
+    /// What it heard, in order.
+    pub heard: Vec<Heard>,
     /// With which statuses or close codes it was left to its user.
     pub ended: Vec<Option<u64>>,
     /// Whether its script has ended.
@@ -41,11 +41,11 @@ impl Course {
     /// The number of the last update; 0 before the first.
     #[must_use]
     pub fn at(&self) -> u64 {
-        let number = |told: &Told| match told {
-            Told::Update(number) => Some(*number),
-            Told::Gap(_) | Told::Offer(_) => None,
+        let number = |heard: &Heard| match heard {
+            Heard::Update(number) => Some(*number),
+            Heard::Gap(_) | Heard::Offer(_) => None,
         };
-        self.told.iter().rev().find_map(number).unwrap_or_default()
+        self.heard.iter().rev().find_map(number).unwrap_or_default()
     }
 }
 
@@ -88,9 +88,9 @@ impl Follower {
                 course.ended.push(code);
             }
             "told" => {
-                let (told, last) = told(values);
+                let (entry, last) = heard(values);
                 is_all = last;
-                course.told.push(told);
+                course.heard.push(entry);
             }
             other => panic!("unexpected: {other}"),
         });
@@ -99,7 +99,7 @@ impl Follower {
 }
 
 /// What a script tells of: kind, id and JSON; and whether it is the last update.
-fn told(values: &[Value]) -> (Told, bool) {
+fn heard(values: &[Value]) -> (Heard, bool) {
     let [kind, id, data] = values else {
         panic!("unexpected: {values:?}");
     };
@@ -112,13 +112,13 @@ fn told(values: &[Value]) -> (Told, bool) {
             let number = sequence(&event);
             assert_eq!(*id, json!(number.to_string()), "the id is the number");
             let is_last = event.json_data() == Some(json!(LAST));
-            (Told::Update(number), is_last)
+            (Heard::Update(number), is_last)
         }
         Some("gap") => {
             let gap: Value = serde_json::from_str(text).expect("a gap is JSON");
-            (Told::Gap(gap["first"].as_u64().expect("a number")), false)
+            (Heard::Gap(gap["first"].as_u64().expect("a number")), false)
         }
-        Some("offer") => (Told::Offer(Box::new(event())), false),
+        Some("offer") => (Heard::Offer(Box::new(event())), false),
         _ => panic!("unexpected: {values:?}"),
     }
 }

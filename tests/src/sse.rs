@@ -20,9 +20,9 @@ pub struct Frame {
     pub data: String,
 }
 
-/// One thing that a ticket's stream told.
+/// The settlement that a ticket's stream brought.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Told {
+pub struct Settled {
     /// The SSE `event:` field: `offer` or `failed`.
     pub name: String,
     /// The SSE `id:` field.
@@ -65,9 +65,9 @@ impl Sse {
     }
 
     /// What it tells next; `None` at its end.
-    pub async fn next(&mut self) -> Option<Told> {
+    pub async fn next(&mut self) -> Option<Settled> {
         let frame = self.frame().await?;
-        Some(Told {
+        Some(Settled {
             event: Event::from_json(frame.data.as_bytes())
                 .unwrap_or_else(|error| panic!("{error}: {frame:?}")),
             name: frame.name,
@@ -76,7 +76,7 @@ impl Sse {
     }
 
     /// The one thing it tells before it ends.
-    pub async fn only(mut self) -> Told {
+    pub async fn only(mut self) -> Settled {
         let told = self.next().await.expect("the stream tells something");
         assert_eq!(self.next().await, None, "after {told:?}");
         told

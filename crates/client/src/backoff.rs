@@ -29,7 +29,7 @@ impl Backoff {
         }
     }
 
-    /// The next wait. Failures never end it.
+    /// Returns the next wait. Failures never end it.
     #[must_use]
     pub fn after_failure(&mut self) -> Duration {
         self.waits.next().unwrap_or(Duration::MAX)

@@ -10,7 +10,7 @@ pub fn now_ms() -> u64 {
         .map_or(0, whole_ms)
 }
 
-/// A duration in whole milliseconds.
+/// Returns the duration in whole milliseconds.
 #[must_use]
 pub fn whole_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -31,7 +31,7 @@ pub fn build() -> Result<reqwest::Client, reqwest::Error> {
         .build()
 }
 
-/// An error of the client in one line with its causes, without the URL: a ticket in it is a secret.
+/// Returns an error of the client in one line with its causes, without the URL: a ticket in it is a secret.
 #[must_use]
 pub fn describe(error: reqwest::Error) -> String {
     let error = error.without_url();
@@ -45,7 +45,7 @@ pub fn describe(error: reqwest::Error) -> String {
     text
 }
 
-/// The innermost cause of an error of the client, such as `Connection refused (os error 111)`.
+/// Returns the innermost cause of an error of the client, such as `Connection refused (os error 111)`.
 #[must_use]
 pub fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;

@@ -114,7 +114,7 @@ enum Signal {
 }
 
 impl State {
-    fn take(&mut self, mut event: Event, live: &broadcast::Sender<Signal>) -> EventResult {
+    fn publish(&mut self, mut event: Event, live: &broadcast::Sender<Signal>) -> EventResult {
         let id = event.id.clone();
         let topic = event.subject.clone().unwrap_or_default();
         let taken = self.topics.entry(topic.clone()).or_default();
@@ -149,7 +149,7 @@ impl State {
         self.topics.get(topic.as_str()).map_or(0, Vec::len) as u64
     }
 
-    /// What a new subscriber is told first.
+    /// Returns what a new subscriber is told first.
     fn welcome(&self, topics: &[TopicName], cursor: Option<&str>) -> VecDeque<Down> {
         let heads: BTreeMap<_, _> = topics
             .iter()
@@ -245,7 +245,7 @@ impl TopicEdge {
     }
 
     /// Ids of what a topic took, in its order.
-    pub fn taken(&self, topic: &str) -> Vec<String> {
+    pub fn accepted(&self, topic: &str) -> Vec<String> {
         let state = self.state();
         let taken = state.topics.get(topic).into_iter().flatten();
         taken.map(|event| event.id.clone()).collect()
@@ -254,7 +254,7 @@ impl TopicEdge {
     /// Takes an update, as if it had been published.
     pub fn publish(&self, topic: &str, id: &str) {
         let event = update(topic, id);
-        let result = self.state().take(event, &self.edge.live);
+        let result = self.state().publish(event, &self.edge.live);
         assert_eq!(result.status, Status::Accepted);
     }
 
@@ -307,7 +307,7 @@ async fn publish(Shared(edge): Shared<Edge>, headers: HeaderMap, body: Bytes) ->
     let events = Event::batch_from_json(&body).unwrap();
     let results = events
         .into_iter()
-        .map(|event| state.take(event.unwrap(), &edge.live))
+        .map(|event| state.publish(event.unwrap(), &edge.live))
         .collect();
     Json(PublishReport { results }).into_response()
 }

@@ -9,7 +9,7 @@ use http::HeaderValue;
 pub struct Token(String);
 
 impl Token {
-    /// A token that can stand in a header; `None` for one that cannot.
+    /// Returns a token that can stand in a header; `None` for one that cannot.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -17,7 +17,7 @@ impl Token {
             .then(|| Self(text.to_owned()))
     }
 
-    /// The value of the `Authorization` header, marked so that nothing prints it.
+    /// Returns the value of the `Authorization` header, marked so that nothing prints it.
     ///
     /// # Panics
     /// Never: a token is made of visible ASCII.

@@ -175,7 +175,7 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// An empty desk.
+    /// Returns an empty desk.
     pub fn new(times: DeskTimes) -> Self {
         Self {
             times,
@@ -248,12 +248,12 @@ impl Desk {
         Ok(effects)
     }
 
-    /// A link was opened. Nothing is leased to it before its hello.
+    /// Opens a link. Nothing is leased to it before its hello.
     pub fn open_link(&mut self, link: &str) {
         self.links.entry(link.to_owned()).or_default();
     }
 
-    /// An origin said hello: what it wants to hold, and what it still holds from before.
+    /// Notes an origin's hello: what it wants to hold, and what it still holds from before.
     pub fn hello(
         &mut self,
         link: &str,
@@ -287,7 +287,7 @@ impl Desk {
         effects
     }
 
-    /// An origin wants no more leases.
+    /// Notes that an origin wants no more leases.
     pub fn drain(&mut self, link: &str) {
         if let Some(greeting) = self
             .links
@@ -298,12 +298,12 @@ impl Desk {
         }
     }
 
-    /// What the link said of itself, as its socket has to remember it.
+    /// Returns what the link said of itself, as its socket has to remember it.
     pub fn greeting(&self, link: &str) -> Option<&Greeting> {
         self.links.get(link)?.greeting.as_ref()
     }
 
-    /// A login is done: its offer or its failure is durable at an origin. That holds whichever lease
+    /// Ends a login: its offer or its failure is durable at an origin. That holds whichever lease
     /// the origin had of it, also one that ended long ago.
     pub fn ack(&mut self, link: &str, lease: &str, now: u64) -> Vec<Effect> {
         self.heard(link);
@@ -321,7 +321,7 @@ impl Desk {
         effects
     }
 
-    /// An origin hands a login back. Only the one that holds it can.
+    /// Takes a login back from its origin. Only the one that holds it can hand it back.
     pub fn release(&mut self, link: &str, lease: &str, now: u64) -> Vec<Effect> {
         self.heard(link);
         let mut effects = Vec::new();
@@ -342,7 +342,7 @@ impl Desk {
         effects
     }
 
-    /// A link is gone. Its origin may come back with what it held.
+    /// Closes a link. Its origin may come back with what it held.
     pub fn close_link(&mut self, link: &str, now: u64) -> Vec<Effect> {
         self.links.remove(link);
         let held: Vec<Uuid> = self
@@ -366,7 +366,7 @@ impl Desk {
         effects
     }
 
-    /// A lease could not be sent, because its link is gone: the login never left.
+    /// Takes back a lease that could not be sent, because its link is gone: the login never left.
     pub fn undelivered(&mut self, link: &str, lease: &str, now: u64) -> Vec<Effect> {
         let mut effects = self.close_link(link, now);
         if let Some((id, mut login)) = self.current(lease)
@@ -438,7 +438,7 @@ impl Desk {
         effects
     }
 
-    /// A login's failure has been told to its ticket.
+    /// Ends a login whose failure has been told to its ticket.
     pub fn failure_told(&mut self, id: Uuid) -> Vec<Effect> {
         match self.logins.get(&id).map(|login| &login.place) {
             Some(LoginState::Failing { .. }) => {
@@ -449,7 +449,7 @@ impl Desk {
         }
     }
 
-    /// When [`Desk::tick`] has something to do next.
+    /// Returns when [`Desk::tick`] has something to do next.
     pub fn next_deadline(&self) -> Option<u64> {
         self.deadlines.first().map(|(at, _)| *at)
     }
@@ -498,8 +498,8 @@ impl Desk {
         self.queue.range((from, Unbounded)).next().copied()
     }
 
-    /// The link that gets a login, and its origin's name: one that answers before one that fell silent,
-    /// another origin before the one that had it, then the one with most room, then whose turn it is.
+    /// Returns the link that gets a login, and its origin's name: one that answers before one that fell
+    /// silent, another origin before the one that had it, then the one with most room, then whose turn it is.
     fn best_link(&self, login: &Login, now: u64) -> Option<(String, String)> {
         let away_from = match &login.place {
             LoginState::Queued { away_from } => away_from.as_ref(),
@@ -528,7 +528,7 @@ impl Desk {
         }
     }
 
-    /// The login that `lease` is the current lease of.
+    /// Returns the login that `lease` is the current lease of.
     fn current(&self, lease: &str) -> Option<(Uuid, Login)> {
         let (id, number) = parse_lease(lease)?;
         let login = self.logins.get(&id)?;
@@ -568,7 +568,7 @@ impl Desk {
         }
     }
 
-    /// When something has to happen to a login.
+    /// Returns when something has to happen to a login.
     fn deadline(&self, login: &Login) -> u64 {
         match &login.place {
             LoginState::Queued { away_from } => {
@@ -593,7 +593,7 @@ fn failing(reason: &str, now: u64) -> LoginState {
     }
 }
 
-/// The name of a login's lease: no other lease ever has it.
+/// Returns the name of a login's lease: no other lease ever has it.
 fn lease_name(login: Uuid, number: u32) -> String {
     format!("{login}.{number}")
 }
@@ -626,7 +626,7 @@ mod tests {
         }
     }
 
-    /// A desk at time 0 with a link to each of these origins, named like the origin.
+    /// Returns a desk at time 0 with a link to each of these origins, named like the origin.
     fn desk_with(origins: &[(&str, u32)]) -> Desk {
         let mut desk = Desk::new(TIMES);
         for (origin, capacity) in origins {
@@ -636,7 +636,7 @@ mod tests {
         desk
     }
 
-    /// The leases among effects: over which link, under which name.
+    /// Returns the leases among effects: over which link, under which name.
     fn leases(effects: &[Effect]) -> Vec<(String, String)> {
         effects
             .iter()

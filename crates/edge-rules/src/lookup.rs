@@ -19,7 +19,7 @@ pub enum Age {
 }
 
 impl Age {
-    /// The age of `ticket` at `now_ms`.
+    /// Returns the age of `ticket` at `now_ms`.
     pub fn of(ticket: &Ticket, now_ms: u64, times: TicketTimes) -> Self {
         if ticket.is_young(now_ms, times) {
             Self::Young
@@ -84,16 +84,16 @@ pub trait Stores {
     /// Why the object cannot be asked.
     type Error;
 
-    /// What the isolate remembers.
+    /// Returns what the isolate remembers.
     fn memory(&self) -> Option<Self::Offer>;
 
     /// Puts an offer into the isolate's memory.
     fn remember(&self, offer: &Self::Offer);
 
-    /// What KV has. A read that fails counts as a miss: the object is asked after it.
+    /// Returns what KV has. A read that fails counts as a miss: the object is asked after it.
     fn kv(&self) -> impl Future<Output = Option<Self::Offer>>;
 
-    /// What the object says.
+    /// Returns what the object says.
     fn object(&self) -> impl Future<Output = Result<Settled<Self::Offer>, Self::Error>>;
 }
 
@@ -175,14 +175,14 @@ mod tests {
             }
         }
 
-        /// A request `seconds` after minting, to an isolate that was just started.
+        /// Returns a request `seconds` after minting, to an isolate that was just started.
         fn ask(&self, seconds: u64, young_ms: u64) -> Result<Found<&'static str>, &'static str> {
             self.now.set(MINTED + seconds * 1000);
             self.memory.set(None);
             self.ask_again(young_ms)
         }
 
-        /// A request to the same isolate, at the same time.
+        /// Returns a request to the same isolate, at the same time.
         fn ask_again(&self, young_ms: u64) -> Result<Found<&'static str>, &'static str> {
             let times = TicketTimes {
                 ttl_ms: 3_600_000,
@@ -235,8 +235,8 @@ mod tests {
         }
     }
 
-    /// A user polls from the fifth second on, while the offer is generated for 20 s; a minute after the
-    /// login, when the object cannot be reached, they ask again.
+    /// Plays a user who polls from the fifth second on, while the offer is generated for 20 s; a minute after
+    /// the login, when the object cannot be reached, they ask again.
     fn poll_then_read_from_kv(young_ms: u64) -> Result<Found<&'static str>, &'static str> {
         let world = World::new();
         for second in 5..20 {

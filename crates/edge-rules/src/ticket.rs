@@ -36,7 +36,7 @@ pub struct Verdict {
 }
 
 impl TicketState {
-    /// What becomes of `settlement`. The first one wins; the same event again changes nothing.
+    /// Returns what becomes of `settlement`. The first one wins; the same event again changes nothing.
     pub fn judge(&self, settlement: &Settlement) -> Verdict {
         let (status, reason) = match self {
             Self::Pending => (Status::Accepted, None),
@@ -51,7 +51,7 @@ impl TicketState {
         Verdict { status, reason }
     }
 
-    /// The settlement, if there is one.
+    /// Returns the settlement, if there is one.
     pub fn settlement(&self) -> Option<&Settlement> {
         match self {
             Self::Settled(settlement) => Some(settlement),

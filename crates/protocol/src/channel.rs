@@ -76,7 +76,7 @@ impl From<serde_json::Error> for MessageError {
 pub struct Secret(String);
 
 impl Secret {
-    /// The secret itself: for comparing and sending, never for a log.
+    /// Returns the secret itself: for comparing and sending, never for a log.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -140,7 +140,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place at `latitude` degrees north and `longitude` degrees east.
+    /// Returns the place at `latitude` degrees north and `longitude` degrees east.
     ///
     /// # Errors
     /// [`PlaceError`], for what is no place on earth.
@@ -226,7 +226,7 @@ impl Down {
         })
     }
 
-    /// The message in JSON.
+    /// Returns the message in JSON.
     #[expect(
         clippy::missing_panics_doc,
         reason = "strings and numbers have a JSON form"
@@ -237,7 +237,7 @@ impl Down {
     }
 }
 
-/// The message [`Down::Updates`] of events that are JSON already, so that what goes to many
+/// Returns the message [`Down::Updates`] of events that are JSON already, so that what goes to many
 /// subscribers is encoded once.
 #[must_use]
 pub fn updates_message<'a>(events: impl IntoIterator<Item = &'a str>) -> String {
@@ -295,7 +295,7 @@ impl Up {
         Ok(message)
     }
 
-    /// The message in JSON.
+    /// Returns the message in JSON.
     #[expect(
         clippy::missing_panics_doc,
         reason = "strings and numbers have a JSON form"

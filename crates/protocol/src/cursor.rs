@@ -54,7 +54,7 @@ impl Cursors {
         }
     }
 
-    /// The sequence of the last update that the subscriber has; `None` where the cursor does not say.
+    /// Returns the sequence of the last update that the subscriber has; `None` where the cursor does not say.
     #[must_use]
     pub fn get(&self, topic: &TopicName) -> Option<u64> {
         self.0.get(topic).copied()

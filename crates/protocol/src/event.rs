@@ -88,7 +88,7 @@ impl Data {
         }
     }
 
-    /// JSON data from a value.
+    /// Returns JSON data from a value.
     ///
     /// # Errors
     /// Those of [`serde_json::value::to_raw_value`].
@@ -96,7 +96,7 @@ impl Data {
         serde_json::value::to_raw_value(value).map(Self::Json)
     }
 
-    /// The content as bytes.
+    /// Returns the content as bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
@@ -139,7 +139,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event without the optional attributes.
+    /// Returns an event without the optional attributes.
     #[must_use]
     pub fn new(id: impl Into<String>, source: impl Into<String>, kind: impl Into<String>) -> Self {
         Self {
@@ -180,7 +180,7 @@ impl Event {
             .collect())
     }
 
-    /// The event in the JSON format, on one line unless its own data has line ends.
+    /// Returns the event in the JSON format, on one line unless its own data has line ends.
     #[expect(
         clippy::missing_panics_doc,
         reason = "strings and numbers have a JSON form"
@@ -190,7 +190,7 @@ impl Event {
         serde_json::to_string(self).expect("an event has only string keys and valid JSON")
     }
 
-    /// Media type of the data.
+    /// Returns the media type of the data.
     #[must_use]
     pub fn media_type(&self) -> &str {
         self.datacontenttype.as_deref().unwrap_or(JSON)
@@ -241,7 +241,7 @@ impl Event {
         }
     }
 
-    /// Every attribute by name, `specversion` left out.
+    /// Returns every attribute by name, `specversion` left out.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
         [
             ("id", Some(&self.id)),
@@ -278,7 +278,7 @@ impl Event {
     }
 }
 
-/// Whether a media type is JSON: `*/json` or `*/*+json`, whatever its parameters.
+/// Returns whether a media type is JSON: `*/json` or `*/*+json`, whatever its parameters.
 #[must_use]
 pub fn is_json(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or_default().trim();

@@ -37,7 +37,7 @@ pub enum KeyError {
 pub struct Key(Vec<u8>);
 
 impl Key {
-    /// A key from raw bytes.
+    /// Returns a key from raw bytes.
     ///
     /// # Errors
     /// [`KeyError::Length`] when there are fewer than 24 or more than 64 bytes.
@@ -49,19 +49,19 @@ impl Key {
         }
     }
 
-    /// The key's text form, `whsec_<base64>`. It is the secret itself: for writing a new key to
-    /// where secrets are kept, never for a log.
+    /// Returns the key's text form, `whsec_<base64>`. It is the secret itself: for writing a new key to where
+    /// secrets are kept, never for a log.
     #[must_use]
     pub fn expose(&self) -> String {
         format!("{KEY_PREFIX}{}", STANDARD.encode(&self.0))
     }
 
-    /// The secret itself, for what makes its own HMAC of it.
+    /// Returns the secret itself, for what makes its own HMAC of it.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// An HMAC-SHA-256 under this key, ready to be fed.
+    /// Returns an HMAC-SHA-256 under this key, ready to be fed.
     pub(crate) fn hmac(&self) -> Hmac<Sha256> {
         Hmac::new_from_slice(&self.0).expect("HMAC takes a key of any length")
     }
@@ -106,19 +106,19 @@ impl KeyRing {
         Ok(Self(keys))
     }
 
-    /// The key that signs and mints.
+    /// Returns the key that signs and mints.
     #[must_use]
     pub fn current(&self) -> &Key {
         &self.0[0]
     }
 
-    /// Every key, the current one first.
+    /// Returns every key, the current one first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Key> {
         self.0.iter()
     }
 
-    /// Whether `tag` is what some key of this ring makes of `parts`, as far as the tag is long.
-    /// Every comparison takes constant time, and every key is tried.
+    /// Returns whether `tag` is what some key of this ring makes of `parts`, as far as the tag is long. Every
+    /// comparison takes constant time, and every key is tried.
     pub(crate) fn verifies(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
         self.0.iter().fold(false, |found, key| {
             let mut mac = key.hmac();

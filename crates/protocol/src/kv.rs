@@ -7,13 +7,13 @@ use crate::{
     limits::MAX_KV_METADATA_BYTES, settlement::Attributes, stamps::Stamps, topic::TopicName,
 };
 
-/// The KV key of a ticket's offer.
+/// Returns the KV key of a ticket's offer.
 #[must_use]
 pub fn offer_key(ticket: Uuid) -> String {
     format!("offer:{ticket}")
 }
 
-/// The KV key of a topic's latest update.
+/// Returns the KV key of a topic's latest update.
 #[must_use]
 pub fn topic_key(topic: &TopicName) -> String {
     format!("topic:{topic}")
@@ -41,7 +41,7 @@ pub struct OfferMetadata {
 }
 
 impl OfferMetadata {
-    /// The metadata in JSON.
+    /// Returns the metadata in JSON.
     ///
     /// # Errors
     /// [`MetadataTooLarge`] above [`MAX_KV_METADATA_BYTES`].
@@ -66,7 +66,7 @@ pub struct TopicMetadata {
 }
 
 impl TopicMetadata {
-    /// The metadata in JSON.
+    /// Returns the metadata in JSON.
     ///
     /// # Errors
     /// [`MetadataTooLarge`] above [`MAX_KV_METADATA_BYTES`].

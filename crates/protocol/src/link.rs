@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 
-/// What the origin signs, in place of a body, to open the link to `desk`. It names the desk, so that a
-/// handshake that was seen by someone else opens no other desk's link; the same desk refuses it because
-/// it remembers the `webhook-id`.
+/// Returns what the origin signs, in place of a body, to open the link to `desk`. It names the desk, so that
+/// a handshake that was seen by someone else opens no other desk's link; the same desk refuses it because it
+/// remembers the `webhook-id`.
 #[must_use]
 pub fn handshake_text(desk: u32) -> String {
     format!("GET /origin/link?desk={desk}")

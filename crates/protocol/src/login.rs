@@ -84,7 +84,7 @@ pub struct LoginData {
 }
 
 impl LoginData {
-    /// The login event for `ticket`, taken at `login_at_ms` by the clock of `source`. The event's id
+    /// Returns the login event for `ticket`, taken at `login_at_ms` by the clock of `source`. The event's id
     /// is the ticket's UUID, so a login that is stored or sent twice is one event.
     #[expect(
         clippy::missing_panics_doc,
@@ -101,7 +101,7 @@ impl LoginData {
         event
     }
 
-    /// The login of an event; `None` where it is not a login event.
+    /// Returns the login of an event; `None` where it is not a login event.
     #[must_use]
     pub fn of_event(event: &Event) -> Option<Self> {
         (event.kind == TYPE_LOGIN)
@@ -124,7 +124,7 @@ pub struct LoginAccepted {
 }
 
 impl LoginAccepted {
-    /// The answer for `ticket`.
+    /// Returns the answer for `ticket`.
     #[must_use]
     pub fn new(ticket: &Ticket) -> Self {
         let offer = format!("/tickets/{}", ticket.as_str());

@@ -40,7 +40,7 @@ pub struct SubscriberPlace {
 }
 
 impl SubscriberPlace {
-    /// The client itself says where it is.
+    /// Notes where the client itself says that it is.
     pub fn share(&mut self, place: Place) {
         self.latitude = Some(place.latitude());
         self.longitude = Some(place.longitude());

@@ -21,7 +21,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of the kind `slug`.
+    /// Returns a problem of the kind `slug`.
     #[must_use]
     pub fn new(status: u16, slug: &str, title: &str, detail: impl Into<String>) -> Self {
         Self {
@@ -32,7 +32,7 @@ impl Problem {
         }
     }
 
-    /// The body of the answer.
+    /// Returns the body of the answer.
     #[expect(
         clippy::missing_panics_doc,
         reason = "strings and numbers have a JSON form"

@@ -19,7 +19,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// Whether the sender is done with the event.
+    /// Returns whether the sender is done with the event.
     #[must_use]
     pub fn is_final(self) -> bool {
         self != Self::Retry

@@ -152,7 +152,7 @@ impl Settlement {
         ))
     }
 
-    /// The event that brings this settlement to `ticket`. An offer that is already positioned, or too
+    /// Returns the event that brings this settlement to `ticket`. An offer that is already positioned, or too
     /// large to travel inline, is named by `dataref`: its path at the edge.
     #[expect(
         clippy::missing_panics_doc,
@@ -189,7 +189,7 @@ impl Settlement {
         event
     }
 
-    /// The type of the event that brings it.
+    /// Returns the type of the event that brings it.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self.outcome {
@@ -198,7 +198,7 @@ impl Settlement {
         }
     }
 
-    /// The name under which a waiting client is told: the SSE `event:` field.
+    /// Returns the name under which a waiting client is told: the SSE `event:` field.
     #[must_use]
     pub fn sse_name(&self) -> &'static str {
         match self.outcome {
@@ -208,7 +208,7 @@ impl Settlement {
     }
 }
 
-/// The longest beginning of `text` that has at most `bytes` bytes and ends between characters.
+/// Returns the longest beginning of `text` that has at most `bytes` bytes and ends between characters.
 fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }

@@ -21,7 +21,7 @@ pub struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// The frame's bytes, its closing empty line included.
+    /// Returns the frame's bytes, its closing empty line included.
     ///
     /// A client sees CR, LF and CR LF in the data alike as LF, and NUL as U+FFFD.
     #[must_use]
@@ -43,15 +43,15 @@ impl Frame<'_> {
     }
 }
 
-/// The line that says how long the client is to wait before it reconnects, in milliseconds. No empty line
-/// follows it, so it is read with the frame that comes next: an empty line ends a frame, and some clients
-/// take it for one wherever it stands.
+/// Returns the line that says how long the client is to wait before it reconnects, in milliseconds. No empty
+/// line follows it, so it is read with the frame that comes next: an empty line ends a frame, and some
+/// clients take it for one wherever it stands.
 #[must_use]
 pub fn retry(ms: u64) -> Vec<u8> {
     format!("retry: {ms}\n").into_bytes()
 }
 
-/// What a stream begins with: how long the client is to wait before it comes back, 1 to 2 s. `jitter` is in
+/// Returns what a stream begins with: how long the client is to wait before it comes back, 1 to 2 s. `jitter` is in
 /// `0.0..1.0`; it keeps clients that lost their streams together from coming back together.
 #[must_use]
 pub fn opening(jitter: f64) -> Vec<u8> {

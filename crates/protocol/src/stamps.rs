@@ -50,7 +50,7 @@ impl Point {
         Self::Delivered,
     ];
 
-    /// The stamp's name on every wire.
+    /// Returns the stamp's name on every wire.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -63,7 +63,7 @@ impl Point {
         }
     }
 
-    /// The clock that takes this stamp.
+    /// Returns the clock that takes this stamp.
     #[must_use]
     pub const fn clock(self) -> Clock {
         match self {
@@ -82,20 +82,20 @@ impl Point {
 pub struct Stamps([Option<u64>; Point::ALL.len()]);
 
 impl Stamps {
-    /// The stamp taken at `point`, in milliseconds since the Unix epoch.
+    /// Returns the stamp taken at `point`, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn get(&self, point: Point) -> Option<u64> {
         self.0[point as usize]
     }
 
-    /// These stamps with the one of `point` set to `at_ms`.
+    /// Returns these stamps with the one of `point` set to `at_ms`.
     #[must_use]
     pub fn with(mut self, point: Point, at_ms: u64) -> Self {
         self.0[point as usize] = Some(at_ms);
         self
     }
 
-    /// Every stamp taken, in the order of passing.
+    /// Returns every stamp taken, in the order of passing.
     pub fn iter(&self) -> impl Iterator<Item = (Point, u64)> + '_ {
         Point::ALL
             .into_iter()
@@ -110,8 +110,8 @@ impl Stamps {
         i64::try_from(i128::from(to) - i128::from(from)).ok()
     }
 
-    /// The stamps among an event's extension attributes. One that is not a number counts as not taken:
-    /// stamps inform, nothing is decided by them.
+    /// Returns the stamps among an event's extension attributes. One that is not a number counts as not
+    /// taken: stamps inform, nothing is decided by them.
     #[must_use]
     pub fn of_event(event: &Event) -> Self {
         event
@@ -130,7 +130,7 @@ impl Stamps {
         }
     }
 
-    /// The value of the `Headstart-Stamps` header.
+    /// Returns the value of the `Headstart-Stamps` header.
     #[must_use]
     pub fn to_header(&self) -> String {
         let items: Vec<String> = self

@@ -98,19 +98,19 @@ impl Ticket {
         Ok(ticket)
     }
 
-    /// The whole ticket, as its holder presents it.
+    /// Returns the whole ticket, as its holder presents it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The ticket's name without its tag: opens nothing, and so is fit for logs and keys.
+    /// Returns the ticket's name without its tag: opens nothing, and so is fit for logs and keys.
     #[must_use]
     pub fn uuid(&self) -> Uuid {
         self.uuid
     }
 
-    /// When it was minted, in milliseconds since the Unix epoch.
+    /// Returns when it was minted, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn minted_at_ms(&self) -> u64 {
         let bytes = self.uuid.as_bytes();
@@ -119,19 +119,19 @@ impl Ticket {
             .fold(0, |ms, byte| (ms << 8) | u64::from(*byte))
     }
 
-    /// How long ago it was minted, in milliseconds; 0 when the minter's clock is ahead of ours.
+    /// Returns how long ago it was minted, in milliseconds; 0 when the minter's clock is ahead of ours.
     #[must_use]
     pub fn age_ms(&self, now_ms: u64) -> u64 {
         now_ms.saturating_sub(self.minted_at_ms())
     }
 
-    /// Whether KV must not be asked for its offer yet.
+    /// Returns whether KV must not be asked for its offer yet.
     #[must_use]
     pub fn is_young(&self, now_ms: u64, times: TicketTimes) -> bool {
         self.age_ms(now_ms) < times.young_ms
     }
 
-    /// When it expires, in milliseconds since the Unix epoch.
+    /// Returns when it expires, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn expires_at_ms(&self, times: TicketTimes) -> u64 {
         self.minted_at_ms().saturating_add(times.ttl_ms)
@@ -144,7 +144,7 @@ impl fmt::Debug for Ticket {
     }
 }
 
-/// The UUID and tag of a text that has a ticket's canonical form.
+/// Returns the UUID and tag of a text that has a ticket's canonical form.
 fn split(text: &str) -> Option<(Uuid, [u8; TAG_BYTES])> {
     if text.len() != TICKET_CHARS || !text.is_ascii() {
         return None;

@@ -68,7 +68,7 @@ impl Pattern {
         Ok(Self(text.to_owned()))
     }
 
-    /// Whether `topic` is among its topics.
+    /// Returns whether `topic` is among its topics.
     #[must_use]
     pub fn matches(&self, topic: &TopicName) -> bool {
         match self.0.strip_suffix('*') {
@@ -102,7 +102,7 @@ pub struct NumericDate {
 }
 
 impl NumericDate {
-    /// That many seconds after the Unix epoch.
+    /// Returns that many seconds after the Unix epoch.
     #[must_use]
     pub const fn from_seconds(seconds: u64) -> Self {
         Self {
@@ -110,7 +110,7 @@ impl NumericDate {
         }
     }
 
-    /// In milliseconds since the Unix epoch.
+    /// Returns it in milliseconds since the Unix epoch.
     #[must_use]
     pub const fn as_ms(self) -> u64 {
         self.ms
@@ -164,19 +164,19 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Whether the holder may read `topic`.
+    /// Returns whether the holder may read `topic`.
     #[must_use]
     pub fn may_read(&self, topic: &TopicName) -> bool {
         self.topics.iter().any(|pattern| pattern.matches(topic))
     }
 
-    /// Whether the holder may publish on `topic`.
+    /// Returns whether the holder may publish on `topic`.
     #[must_use]
     pub fn may_publish(&self, topic: &TopicName) -> bool {
         self.publish.iter().any(|pattern| pattern.matches(topic))
     }
 
-    /// When the token ends, in milliseconds since the Unix epoch.
+    /// Returns when the token ends, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn expires_at_ms(&self) -> u64 {
         self.exp.as_ms()
@@ -319,7 +319,7 @@ mod tests {
         }
     }
 
-    /// A token of any header and claims, tagged by whatever `tag` makes of it.
+    /// Returns a token of any header and claims, tagged by whatever `tag` makes of it.
     fn token(header: &str, claims: &str, tag: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
         let signed = format!(
             "{}.{}",

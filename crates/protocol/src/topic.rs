@@ -65,13 +65,13 @@ impl TopicName {
         Ok(Self(text.to_owned()))
     }
 
-    /// The name as it stands in a URL's path.
+    /// Returns the name as it stands in a URL's path.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether only a token opens the topic: its first segment is `private`.
+    /// Returns whether only a token opens the topic: its first segment is `private`.
     #[must_use]
     pub fn is_private(&self) -> bool {
         self.0.split('/').next() == Some(PRIVATE)
@@ -98,7 +98,7 @@ impl From<TopicName> for String {
     }
 }
 
-/// Whether all of `text` may stand in a name, segments' joints included.
+/// Returns whether all of `text` may stand in a name, segments' joints included.
 pub(crate) fn has_only_name_characters(text: &str) -> bool {
     text.bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"/._~@:+-".contains(&byte))
@@ -111,12 +111,12 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// The topic called `name`.
+    /// Returns the topic called `name`.
     pub(crate) fn topic(name: &str) -> TopicName {
         TopicName::parse(name).unwrap()
     }
 
-    /// Any topic.
+    /// Returns any topic.
     pub(crate) fn any_topic() -> impl Strategy<Value = TopicName> {
         "[A-Za-z0-9._~@:+-]{1,12}(/[A-Za-z0-9._~@:+-]{1,12}){0,4}"
             .prop_filter_map("not a name", |text| TopicName::parse(&text).ok())

@@ -83,7 +83,7 @@ pub fn number(event: &mut Event, sequence: u64, received_at_ms: u64) {
         .write_to(event);
 }
 
-/// An update's number on its topic; `None` for an event that has none.
+/// Returns an update's number on its topic; `None` for an event that has none.
 #[must_use]
 pub fn sequence_of(event: &Event) -> Option<u64> {
     digits(event.extensions.get(SEQUENCE)?)

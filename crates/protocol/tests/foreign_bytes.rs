@@ -147,7 +147,7 @@ fn apply(bytes: &mut Vec<u8>, change: &Change, from: Index, to: Index) {
     }
 }
 
-/// One of the examples with up to seven changes, or any bytes at all.
+/// Returns one of the examples with up to seven changes, or any bytes at all.
 fn bytes_like<T: AsRef<[u8]> + Clone + std::fmt::Debug + 'static>(
     examples: impl Into<std::borrow::Cow<'static, [T]>>,
 ) -> impl Strategy<Value = Vec<u8>> {
@@ -165,7 +165,7 @@ fn bytes_like<T: AsRef<[u8]> + Clone + std::fmt::Debug + 'static>(
     prop_oneof![1 => any::<Vec<u8>>(), 7 => changed]
 }
 
-/// The same as text; what is not UTF-8 is replaced, since nothing but text reaches these readers.
+/// Returns the same as text; what is not UTF-8 is replaced, since nothing but text reaches these readers.
 fn text_like<T: AsRef<[u8]> + Clone + std::fmt::Debug + 'static>(
     examples: impl Into<std::borrow::Cow<'static, [T]>>,
 ) -> impl Strategy<Value = String> {

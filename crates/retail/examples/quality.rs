@@ -110,7 +110,7 @@ fn times(history: &PurchaseHistory) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The lines of each customer, by customer.
+/// Returns the lines of each customer, by customer.
 fn by_customer(history: &PurchaseHistory) -> BTreeMap<&str, Vec<&Line>> {
     let mut customers: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
     for line in history.lines.iter().filter(|line| !line.is_return()) {
@@ -187,7 +187,7 @@ fn hide<'a>(
     })
 }
 
-/// The ten products most customers bought that this one did not.
+/// Returns the ten products most customers bought that this one did not.
 fn best_sellers(hidden: &Hidden<'_>) -> Vec<String> {
     let mut buyers: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for line in hidden.kept.lines.iter().filter(|line| !line.is_return()) {

@@ -58,7 +58,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// True for goods that came back or were cancelled.
+    /// Returns true for goods that came back or were cancelled.
     #[must_use]
     pub fn is_return(&self) -> bool {
         self.quantity < 0
@@ -152,8 +152,8 @@ fn parse_day(text: &str) -> Option<NaiveDate> {
         .map(|moment| moment.date())
 }
 
-/// A decimal number of pounds to whole pence, half a penny up. Done on the digits, so that no
-/// price is moved by binary fractions.
+/// Rounds a decimal number of pounds to whole pence, half a penny up. Done on the digits, so that no price
+/// is moved by binary fractions.
 fn parse_pence(text: &str) -> Option<i64> {
     let text = text.trim();
     let (negative, digits) = match text.strip_prefix('-') {

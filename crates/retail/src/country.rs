@@ -49,8 +49,8 @@ const COUNTRIES: [(&str, &[&str], &str); 40] = [
 /// What a history writes when it does not know the country.
 const NO_COUNTRY: [&str; 2] = ["unspecified", "european community"];
 
-/// The country of a row of a history, as a sentence names it. A spelling not in the table
-/// stands for itself; `None` when the history does not know.
+/// Returns the country of a row of a history, as a sentence names it. A spelling not in the table stands for
+/// itself; `None` when the history does not know.
 #[must_use]
 pub fn from_history(name: &str) -> Option<String> {
     let name = name.trim();
@@ -63,7 +63,7 @@ pub fn from_history(name: &str) -> Option<String> {
     Some(known.map_or(name, |(_, _, shown)| shown).to_owned())
 }
 
-/// The country of an ISO 3166-1 alpha-2 code, as a sentence names it. `None` for codes that no
+/// Returns the country of an ISO 3166-1 alpha-2 code, as a sentence names it. `None` for codes that no
 /// history of this kind has a country for.
 #[must_use]
 pub fn from_iso(code: &str) -> Option<&'static str> {

@@ -16,9 +16,9 @@ const VARIANT: f64 = 0.75;
 /// Looked through per offer to be made: enough to find other things, few enough to be quick.
 const LOOKED_THROUGH: usize = 20;
 
-/// The best `wanted` products, each next one the best after what it repeats was taken off its
-/// score; that score they carry, so they come back best first. Variants of one thing (colours,
-/// sizes) are offered once. `scored` is best first.
+/// Returns the best `wanted` products, each next one the best after what it repeats was taken off its score;
+/// that score they carry, so they come back best first. Variants of one thing (colours, sizes) are offered
+/// once. `scored` is best first.
 pub fn pick(model: &Model, scored: &[Scored], wanted: usize) -> Vec<Scored> {
     let mut open: Vec<(Scored, f64)> = scored
         .iter()
@@ -49,7 +49,7 @@ pub fn pick(model: &Model, scored: &[Scored], wanted: usize) -> Vec<Scored> {
     picked
 }
 
-/// 0 to 1: the share of their words that two products have in common (Dice's coefficient), 1
+/// Returns, from 0 to 1, the share of their words that two products have in common (Dice's coefficient), 1
 /// for the variants of one code (`40101A`, `40101B`).
 fn sameness(one: &Product, other: &Product) -> f64 {
     if base_code(&one.stock_code) == base_code(&other.stock_code) {
@@ -60,7 +60,7 @@ fn sameness(one: &Product, other: &Product) -> f64 {
     2.0 * count(common.count()) / words.max(1.0)
 }
 
-/// A code without the letters behind it that tell colours and sizes apart.
+/// Returns a code without the letters behind it that tell colours and sizes apart.
 fn base_code(stock_code: &str) -> &str {
     stock_code.trim_end_matches(|c: char| c.is_alphabetic())
 }

@@ -5,7 +5,7 @@ use crate::{attributes::Wishes, model::Model, profile::Profile};
 /// What has not been sold for so many days is taken to be out of the range.
 const OUT_OF_RANGE_DAYS: i64 = 180;
 
-/// The products that may be offered, by number.
+/// Returns the products that may be offered, by number.
 ///
 /// Left out is what is out of the range, dearer than wished, or was ever returned by the user;
 /// and what they already have, unless there is nothing else.

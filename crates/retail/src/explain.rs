@@ -44,7 +44,7 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// Why this product is offered.
+    /// Returns why this product is offered.
     pub fn reason(&mut self, scored: &Scored) -> (ReasonKind, String) {
         let product = scored.product;
         if let Some(purchase) = self.profile.purchase(product) {
@@ -82,8 +82,8 @@ impl<'a> Teller<'a> {
         Some((ReasonKind::OrderedTogether, sentence))
     }
 
-    /// The user's purchase most alike to `product`, among those that meet it in `matrix` in at
-    /// least `min` of the rows before `end`.
+    /// Returns the user's purchase most alike to `product`, among those that meet it in `matrix` in at least
+    /// `min` of the rows before `end`.
     fn anchor(
         &mut self,
         matrix: &Incidence,
@@ -162,7 +162,7 @@ fn fallback(profile: &Profile<'_>) -> (ReasonKind, String) {
     (ReasonKind::Match, sentence.to_owned())
 }
 
-/// A line on top of the offers.
+/// Returns a line on top of the offers.
 pub fn greeting(profile: &Profile<'_>) -> &'static str {
     match profile.customer {
         Some(_) => "Welcome back! We picked these for you.",
@@ -170,7 +170,7 @@ pub fn greeting(profile: &Profile<'_>) -> &'static str {
     }
 }
 
-/// What the choice rests on.
+/// Returns what the choice rests on.
 pub fn why(model: &Model, profile: &Profile<'_>, neighbours: &[Neighbour]) -> String {
     let Some((_, shopper)) = profile.customer else {
         return format!(

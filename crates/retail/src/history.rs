@@ -139,12 +139,12 @@ impl PurchaseHistory {
     }
 }
 
-/// A flexible reader of bytes reports nothing but I/O errors.
+/// Passes I/O errors on: a flexible reader of bytes reports nothing but I/O errors.
 fn read_error(error: csv::Error) -> HistoryError {
     HistoryError::Read(error.into())
 }
 
-/// Where each of [`COLUMNS`] stands in this file.
+/// Returns where each of [`COLUMNS`] stands in this file.
 fn places(header: &ByteRecord) -> Result<[usize; COLUMNS.len()], HistoryError> {
     let names: Vec<String> = header
         .iter()

@@ -50,27 +50,27 @@ impl Incidence {
         }
     }
 
-    /// The columns of one row, rising.
+    /// Returns the columns of one row, rising.
     pub fn row(&self, row: usize) -> &[usize] {
         self.rows.list(row)
     }
 
-    /// The rows of one column, rising.
+    /// Returns the rows of one column, rising.
     pub fn column(&self, column: usize) -> &[usize] {
         self.columns.list(column)
     }
 
-    /// How many rows there are.
+    /// Returns how many rows there are.
     pub fn rows(&self) -> usize {
         self.rows.len()
     }
 
-    /// How many columns there are.
+    /// Returns how many columns there are.
     pub fn columns(&self) -> usize {
         self.columns.len()
     }
 
-    /// How many of the rows before `end` have both columns.
+    /// Returns how many of the rows before `end` have both columns.
     pub fn shared_rows(&self, one: usize, other: usize, end: usize) -> usize {
         let before_end = |column| {
             let rows = self.column(column);
@@ -93,7 +93,7 @@ impl Incidence {
     }
 }
 
-/// A count as a float, exact for every count a purchase history can have.
+/// Returns a count as a float, exact for every count a purchase history can have.
 pub fn count(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }

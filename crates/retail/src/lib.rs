@@ -109,13 +109,13 @@ impl RetailGenerator {
         self
     }
 
-    /// What was learned.
+    /// Returns what was learned.
     #[must_use]
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// The offers for one login.
+    /// Returns the offers for one login.
     ///
     /// # Errors
     /// [`RetailError::BadAttribute`] for attributes that cannot be used,

@@ -89,7 +89,7 @@ pub struct Purchase {
 }
 
 impl Purchase {
-    /// True when it tells something of their taste.
+    /// Returns true when it tells something of their taste.
     #[must_use]
     pub fn is_kept(&self) -> bool {
         self.kept > 0
@@ -132,7 +132,7 @@ impl Model {
         }
     }
 
-    /// The number of the known customer with this id.
+    /// Returns the number of the known customer with this id.
     #[must_use]
     pub fn customer(&self, id: &str) -> Option<usize> {
         self.shoppers[..self.known]
@@ -140,7 +140,7 @@ impl Model {
             .ok()
     }
 
-    /// The number of the country with this name.
+    /// Returns the number of the country with this name.
     #[must_use]
     pub fn country(&self, name: &str) -> Option<usize> {
         self.countries
@@ -148,7 +148,7 @@ impl Model {
             .ok()
     }
 
-    /// How many of the shoppers come from `country`, or from anywhere.
+    /// Returns how many of the shoppers come from `country`, or from anywhere.
     #[must_use]
     pub fn shoppers_in(&self, country: Option<usize>) -> usize {
         self.shoppers
@@ -167,7 +167,7 @@ fn basket(shopper: &Shopper) -> Vec<usize> {
         .collect()
 }
 
-/// The products that were sold at least once and have a description, by stock code.
+/// Returns the products that were sold at least once and have a description, by stock code.
 fn products(lines: &[Line]) -> Vec<Product> {
     let mut sales: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
     for line in lines.iter().filter(|line| !line.is_return()) {
@@ -190,7 +190,7 @@ fn products(lines: &[Line]) -> Vec<Product> {
         .collect()
 }
 
-/// The shoppers in their order, and the countries they come from.
+/// Returns the shoppers in their order, and the countries they come from.
 fn shoppers(placed: &[(usize, &Line)]) -> (Vec<Shopper>, Vec<String>) {
     let mut customers: BTreeMap<&str, Vec<(usize, &Line)>> = BTreeMap::new();
     let mut strangers: BTreeMap<&str, Vec<(usize, &Line)>> = BTreeMap::new();
@@ -285,7 +285,7 @@ fn purchase(product: usize, lines: &[&Line]) -> Purchase {
     }
 }
 
-/// How many different orders these lines belong to.
+/// Returns how many different orders these lines belong to.
 fn invoices<'a>(lines: impl Iterator<Item = &'a Line>) -> usize {
     lines
         .filter(|line| !line.is_return())
@@ -294,7 +294,7 @@ fn invoices<'a>(lines: impl Iterator<Item = &'a Line>) -> usize {
         .len()
 }
 
-/// The products of each order.
+/// Returns the products of each order.
 fn orders(placed: &[(usize, &Line)]) -> Vec<Vec<usize>> {
     let mut orders: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     for (product, line) in placed.iter().filter(|(_, line)| !line.is_return()) {
@@ -314,7 +314,7 @@ fn rarity(bought: &Incidence) -> Vec<f64> {
         .collect()
 }
 
-/// The most common value; of several, the first in order.
+/// Returns the most common value; of several, the first in order.
 fn most_common<T: Ord>(values: impl Iterator<Item = T>) -> Option<T> {
     let mut counts: BTreeMap<T, usize> = BTreeMap::new();
     for value in values {
@@ -328,7 +328,7 @@ fn most_common<T: Ord>(values: impl Iterator<Item = T>) -> Option<T> {
         .map(|(value, _)| value)
 }
 
-/// The middle value; the lower one of two.
+/// Returns the middle value; the lower one of two.
 fn median(mut values: Vec<u32>) -> Option<u32> {
     values.sort_unstable();
     let middle = values.len().checked_sub(1)? / 2;

@@ -18,7 +18,7 @@ pub struct Neighbour {
     pub likeness: f64,
 }
 
-/// Everyone who shares a product with the user, most alike first.
+/// Returns everyone who shares a product with the user, most alike first.
 pub fn neighbours(model: &Model, profile: &Profile<'_>) -> Vec<Neighbour> {
     let mut dot = vec![0.0; model.bought.rows()];
     let mut shared = vec![0.0; model.bought.rows()];
@@ -70,7 +70,7 @@ pub fn score(model: &Model, neighbours: &[Neighbour], weights: &Weights, scores:
     }
 }
 
-/// How many of the user's closest neighbours bought `product`, and of how many.
+/// Returns how many of the user's closest neighbours bought `product`, and of how many.
 pub fn buyers(model: &Model, closest: &[Neighbour], product: usize) -> usize {
     let buyers = model.bought.column(product);
     closest

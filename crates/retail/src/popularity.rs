@@ -39,7 +39,7 @@ pub fn score(
     }
 }
 
-/// How many shoppers of `country`, the user not counted, bought `product`; anywhere if `None`.
+/// Returns how many shoppers of `country`, the user not counted, bought `product`; anywhere if `None`.
 pub fn buyers(
     model: &Model,
     profile: &Profile<'_>,

@@ -24,7 +24,7 @@ pub enum CountryFrom {
 
 /// Where offers are made for.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct Market {
     /// As a sentence names it.
     pub name: String,
     /// Index into [`Model::countries`]; `None` when the history has no shopper there.
@@ -39,7 +39,7 @@ pub struct Profile<'a> {
     /// Their number among the shoppers and what is known of them; `None` for a stranger.
     pub customer: Option<(usize, &'a Shopper)>,
     /// Their country, if anything tells it.
-    pub place: Option<Place>,
+    pub place: Option<Market>,
     /// Products they kept, each with how much it tells of their taste (0 to about 3).
     pub taste: Vec<(usize, f64)>,
 }
@@ -58,12 +58,12 @@ impl<'a> Profile<'a> {
         }
     }
 
-    /// Their number in the model's country list.
+    /// Returns their number in the model's country list.
     pub fn country(&self) -> Option<usize> {
         self.place.as_ref().and_then(|place| place.number)
     }
 
-    /// What they did with a product.
+    /// Returns what they did with a product.
     pub fn purchase(&self, product: usize) -> Option<&'a Purchase> {
         let (_, shopper) = self.customer?;
         shopper
@@ -73,7 +73,7 @@ impl<'a> Profile<'a> {
             .map(|found| &shopper.purchases[found])
     }
 
-    /// True for the shopper that is the user: nobody is their own neighbour.
+    /// Returns true for the shopper that is the user: nobody is their own neighbour.
     pub fn is(&self, shopper: usize) -> bool {
         self.customer.is_some_and(|(number, _)| number == shopper)
     }
@@ -93,16 +93,16 @@ fn taste(model: &Model, shopper: &Shopper) -> Vec<(usize, f64)> {
         .collect()
 }
 
-fn place(model: &Model, shopper: Option<&Shopper>, login: &LoginData) -> Option<Place> {
+fn place(model: &Model, shopper: Option<&Shopper>, login: &LoginData) -> Option<Market> {
     if let Some(number) = shopper.and_then(|shopper| shopper.country) {
-        return Some(Place {
+        return Some(Market {
             name: model.countries[number].clone(),
             number: Some(number),
             from: CountryFrom::History,
         });
     }
     let name = country::from_iso(login.geo.country.as_deref()?)?;
-    Some(Place {
+    Some(Market {
         name: name.to_owned(),
         number: model.country(name),
         from: CountryFrom::Login,

@@ -122,7 +122,7 @@ fn to_unit(witness: &mut [f64], candidates: &[usize]) {
     }
 }
 
-/// The part of a score that is the same in every round.
+/// Returns the part of a score that is the same in every round.
 fn steady(model: &Model, profile: &Profile<'_>, product: usize) -> f64 {
     let product = &model.products[product];
     let days = (model.last_day - product.last_sold).num_days();

@@ -18,7 +18,7 @@ pub struct Similarity {
 }
 
 impl Similarity {
-    /// Room for the products of `model`.
+    /// Makes room for the products of `model`.
     pub fn new(model: &Model) -> Self {
         let products = model.products.len();
         Self {
@@ -28,7 +28,7 @@ impl Similarity {
         }
     }
 
-    /// By product: its likeness to each of the user's products (cosine over orders, see
+    /// Returns for each product its likeness to each of the user's products (cosine over orders, see
     /// [`likeness`]), weighted with how much the user likes those.
     pub fn score(
         &mut self,
@@ -64,7 +64,7 @@ impl Similarity {
     }
 }
 
-/// 0 to 1: how alike two products are that were ordered `one` and `other` times, `met` of them
+/// Returns, from 0 to 1, how alike two products are that were ordered `one` and `other` times, `met` of them
 /// together.
 pub fn likeness(met: f64, one: f64, other: f64) -> f64 {
     if met <= 0.0 {

@@ -15,14 +15,14 @@ const TURNS: usize = 10;
 pub struct Walk {
     /// By product: 1 / how many shoppers of this round have it.
     spread: Vec<f64>,
-    /// By product: the share of walkers there now.
+    /// Returns for each product the share of walkers there now.
     at: Vec<f64>,
-    /// By product: the share of walkers there at the next turn.
+    /// Returns for each product the share of walkers there at the next turn.
     next: Vec<f64>,
 }
 
 impl Walk {
-    /// Room for the products of `model`.
+    /// Makes room for the products of `model`.
     pub fn new(model: &Model) -> Self {
         let products = model.products.len();
         Self {
@@ -32,7 +32,7 @@ impl Walk {
         }
     }
 
-    /// By product: the share of walkers that are there in the end.
+    /// Returns for each product the share of walkers that are there in the end.
     pub fn score(
         &mut self,
         model: &Model,
@@ -68,7 +68,7 @@ impl Walk {
         scores.copy_from_slice(&self.at);
     }
 
-    /// Every walker goes to a shopper and on to one of that shopper's products.
+    /// Moves every walker to a shopper and on to one of that shopper's products.
     fn turn(&mut self, model: &Model, weights: &Weights) {
         self.next.fill(0.0);
         for (walkers, spread) in self.at.iter_mut().zip(&self.spread) {

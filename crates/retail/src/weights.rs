@@ -25,7 +25,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Everyone once: the history as it is.
+    /// Returns everyone once: the history as it is.
     pub fn even(model: &Model) -> Self {
         Self {
             shoppers: vec![1.0; model.bought.rows()],
@@ -52,7 +52,7 @@ fn poisson(uniform: f64) -> f64 {
     times
 }
 
-/// Random numbers that are the same for the same user, and different between users.
+/// Returns random numbers that are the same for the same user, and different between users.
 pub fn rng_for(user: &str) -> Rng {
     let hash = Sha256::digest(user.as_bytes());
     let mut seed = [0; 8];

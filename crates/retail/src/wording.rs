@@ -59,8 +59,8 @@ const VARIANT_WORDS: [&str; 43] = [
     "pc",
 ];
 
-/// A description for people: histories shout (`RED RETROSPOT MUG`), offers do not
-/// (`Red Retrospot Mug`). Text that is already in mixed case is left alone.
+/// Returns a description for people: histories shout (`RED RETROSPOT MUG`), offers do not (`Red Retrospot
+/// Mug`). Text that is already in mixed case is left alone.
 #[must_use]
 pub fn title(description: &str) -> String {
     let upper = description.chars().filter(|c| c.is_uppercase()).count();
@@ -98,8 +98,8 @@ fn title_word(word: &str, first: bool) -> String {
     titled
 }
 
-/// The words that say what a product is, without colours, sizes and numbers, in alphabetical
-/// order: equal for the variants of one product.
+/// Returns the words that say what a product is, without colours, sizes and numbers, in alphabetical order:
+/// equal for the variants of one product.
 #[must_use]
 pub fn kind_words(description: &str) -> Vec<String> {
     let mut words: Vec<String> = description

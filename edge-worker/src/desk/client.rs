@@ -49,7 +49,7 @@ pub async fn link(
     platform::forward(env, BINDING, &name(desk), request).await
 }
 
-/// The name of a desk's object.
+/// Returns the name of a desk's object.
 fn name(desk: u32) -> String {
     format!("desk-{desk}")
 }

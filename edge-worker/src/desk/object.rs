@@ -139,7 +139,7 @@ impl LoginDeskDo {
         Ok(Answer::json(200, &enqueued).into())
     }
 
-    /// Nothing is awaited in here, so that a login sent twice at once is one login.
+    /// Stores a login. Nothing is awaited in here, so that a login sent twice at once is one login.
     fn store_login(&self, login: &Enqueue, now_ms: u64) -> Result<Enqueued, Error> {
         let store = self.store()?;
         if let Some(webhook) = &login.webhook
@@ -224,7 +224,7 @@ impl LoginDeskDo {
         self.arm().await
     }
 
-    /// A link's socket is closed or broken.
+    /// Closes the link of a socket that is closed or broken.
     async fn lose(&self, socket: &WebSocket) -> Result<(), Error> {
         let Some(Attachment { link, .. }) = socket.deserialize_attachment()? else {
             return Ok(());
@@ -463,12 +463,12 @@ fn read(message: WebSocketIncomingMessage) -> Result<FromOrigin, Refusal> {
     }
 }
 
-/// Under what the `webhook-id` of a login is remembered.
+/// Returns under what the `webhook-id` of a login is remembered.
 fn login_key(id: &str) -> String {
     format!("login:{id}")
 }
 
-/// Under what the `webhook-id` of a handshake is remembered.
+/// Returns under what the `webhook-id` of a handshake is remembered.
 fn link_key(id: &str) -> String {
     format!("link:{id}")
 }

@@ -49,7 +49,7 @@ pub enum Enqueued {
 pub struct DeskStore(SqlStorage);
 
 impl DeskStore {
-    /// The store of an object. Creates its tables if they are not there.
+    /// Returns the store of an object. Creates its tables if they are not there.
     ///
     /// # Errors
     /// [`Error::Platform`].
@@ -67,7 +67,7 @@ impl DeskStore {
         Ok(Self(sql))
     }
 
-    /// Every login.
+    /// Returns every login.
     ///
     /// # Errors
     /// [`Error::Platform`].
@@ -90,7 +90,7 @@ impl DeskStore {
             .collect()
     }
 
-    /// The event of a login.
+    /// Returns the event of a login.
     ///
     /// # Errors
     /// [`Error::Platform`].
@@ -148,7 +148,7 @@ impl DeskStore {
         Ok(())
     }
 
-    /// What a `webhook-id` was used for in the time that is remembered: the ticket and the digest.
+    /// Returns what a `webhook-id` was used for in the time that is remembered: the ticket and the digest.
     ///
     /// # Errors
     /// [`Error::Platform`].

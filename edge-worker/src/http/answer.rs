@@ -39,7 +39,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// An answer without a body.
+    /// Returns an answer without a body.
     pub fn new(status: u16) -> Self {
         Self {
             status,
@@ -48,7 +48,7 @@ impl Answer {
         }
     }
 
-    /// An answer in JSON.
+    /// Returns an answer in JSON.
     pub fn json<T: Serialize>(status: u16, value: &T) -> Self {
         // Everything the edge answers has string keys only, and so a JSON form.
         let body = serde_json::to_vec(value).unwrap_or_default();
@@ -57,7 +57,7 @@ impl Answer {
             .body(body)
     }
 
-    /// With one more header. What HTTP does not allow in a value is replaced by `?`.
+    /// Adds a header. What HTTP does not allow in a value is replaced by `?`.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push_str(name);
         self.headers.push(':');
@@ -69,66 +69,66 @@ impl Answer {
         self
     }
 
-    /// With header lines that are ready: see [`Answer::header_lines`].
+    /// Adds header lines that are ready: see [`Answer::header_lines`].
     pub fn lines(mut self, lines: &str) -> Self {
         self.headers.push_str(lines);
         self
     }
 
-    /// The headers set so far, to be set again by [`Answer::lines`].
+    /// Returns the headers set so far, to be set again by [`Answer::lines`].
     pub fn header_lines(self) -> String {
         self.headers
     }
 
-    /// With the headers that tell of a ticket's settlement.
+    /// Adds the headers that tell of a ticket's settlement.
     pub fn settlement(self, event_id: &str, stamps: Stamps) -> Self {
         self.header(EVENT_ID_HEADER, &header_text(event_id))
             .header(STAMPS_HEADER, &stamps.to_header())
     }
 
-    /// With these bytes as its body.
+    /// Sets these bytes as the body.
     pub fn body(mut self, bytes: Vec<u8>) -> Self {
         self.body = Body::Bytes(bytes);
         self
     }
 
-    /// With bytes that are in JavaScript's memory as its body.
+    /// Sets bytes that are in JavaScript's memory as the body.
     pub fn shared_body(mut self, bytes: &Uint8Array) -> Self {
         self.body = Body::Shared(bytes.into());
         self
     }
 
-    /// With a stream as its body.
+    /// Sets a stream as the body.
     pub fn stream(mut self, stream: ReadableStream) -> Self {
         self.body = Body::Shared(stream.into());
         self
     }
 
-    /// The answer that opens a WebSocket.
+    /// Returns the answer that opens a WebSocket.
     pub fn socket(client: &WebSocket) -> Self {
         let mut answer = Self::new(101);
         answer.body = Body::Socket(client.as_ref().clone());
         answer
     }
 
-    /// Without its body: the answer to HEAD.
+    /// Removes the body: the answer to HEAD.
     pub fn without_body(mut self) -> Self {
         self.body = Body::Empty;
         self
     }
 
-    /// Whether there is nothing.
+    /// Returns whether there is nothing.
     pub fn is_not_found(&self) -> bool {
         self.status == 404
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     #[cfg(test)]
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// The body as text, as far as it is here.
+    /// Returns the body as text, as far as it is here.
     #[cfg(test)]
     pub fn text(&self) -> String {
         match &self.body {
@@ -137,7 +137,7 @@ impl Answer {
         }
     }
 
-    /// The platform's response.
+    /// Returns the platform's response.
     ///
     /// # Errors
     /// [`Error::Platform`] when the platform refuses it.
@@ -153,7 +153,7 @@ impl Answer {
     }
 }
 
-/// `text` in a header: what is not visible ASCII is percent-encoded, and so is `%`.
+/// Returns `text` as a header may have it: what is not visible ASCII is percent-encoded, and so is `%`.
 pub fn header_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

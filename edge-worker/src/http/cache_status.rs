@@ -28,7 +28,7 @@ impl Timings {
     }
 }
 
-/// `answer` with both headers.
+/// Returns `answer` with both headers.
 pub fn with_cache_status(answer: Answer, node: &str, served: Served, timings: &Timings) -> Answer {
     let timing = if timings.0.is_empty() {
         "memory;dur=0".to_owned()

@@ -23,7 +23,7 @@ pub struct Cors {
 }
 
 impl Cors {
-    /// A list with nobody on it.
+    /// Returns a list with nobody on it.
     pub const fn none() -> Self {
         Self {
             any: false,
@@ -50,7 +50,7 @@ impl Cors {
         Ok(cors)
     }
 
-    /// The value of `Access-Control-Allow-Origin` for a request from `origin`.
+    /// Returns the value of `Access-Control-Allow-Origin` for a request from `origin`.
     fn allow<'a>(&self, origin: &'a str) -> Option<&'a str> {
         if origin.is_empty() {
             None
@@ -61,8 +61,8 @@ impl Cors {
         }
     }
 
-    /// Whether a page of `origin` may act with the cookies of this `host`: only the host's own pages and
-    /// those that are listed by name, never everyone by `*`. What comes without an origin is no page.
+    /// Returns whether a page of `origin` may act with the cookies of this `host`: only the host's own pages
+    /// and those that are listed by name, never everyone by `*`. What comes without an origin is no page.
     pub fn is_trusted(&self, origin: &str, host: &str) -> bool {
         let own = || origin.split_once("://").is_some_and(|(_, it)| it == host);
         origin.is_empty() || own() || self.is_listed(origin)
@@ -74,7 +74,7 @@ impl Cors {
             .any(|known| known.eq_ignore_ascii_case(origin))
     }
 
-    /// `answer` as a page of `origin` may read it, if it may; a page that is listed by name may have sent
+    /// Returns `answer` as a page of `origin` may read it, if it may; a page that is listed by name may have sent
     /// the cookie with its token.
     pub fn expose(&self, answer: Answer, origin: &str) -> Answer {
         let answer = if self.any || self.origins.is_empty() {
@@ -96,8 +96,8 @@ impl Cors {
             .header("Timing-Allow-Origin", allowed)
     }
 
-    /// The answer to a preflight from `origin` for a path with these `methods`. As every answer, it is
-    /// still to be exposed.
+    /// Returns the answer to a preflight from `origin` for a path with these `methods`. As every answer, it
+    /// is still to be exposed.
     pub fn preflight(&self, origin: &str, methods: &str) -> Answer {
         let answer = Answer::new(204).header("Allow", methods);
         if self.allow(origin).is_none() {

@@ -141,19 +141,19 @@ pub enum Error {
 }
 
 impl Error {
-    /// A failure of the platform while `doing` something.
+    /// Returns a failure of the platform while `doing` something.
     pub fn platform(doing: &str, error: &JsValue) -> Self {
         Self::Platform(format!("{doing}: {error:?}"))
     }
 
-    /// The error as a Durable Object's handler that nobody waits for gives it to the platform, once the
-    /// log has it.
+    /// Returns the error as a Durable Object's handler that nobody waits for gives it to the platform, once
+    /// the log has it.
     pub fn into_worker(self) -> worker::Error {
         self.log();
         worker::Error::RustError(self.to_string())
     }
 
-    /// The error as problem details.
+    /// Returns the error as problem details.
     pub fn problem(&self) -> Problem {
         let (status, slug, title) = match self {
             Self::NotFound => (404, "not-found", "Not found"),
@@ -223,7 +223,7 @@ mod tests {
         assert!(!answer.text().contains("secret"), "{}", answer.text());
     }
 
-    /// One of each.
+    /// Returns one of each.
     fn all() -> Vec<Error> {
         vec![
             Error::NotFound,

@@ -50,22 +50,22 @@ impl Head {
         }
     }
 
-    /// The value of a query parameter, as it stands there.
+    /// Returns the value of a query parameter, as it stands there.
     pub fn query_value(&self, name: &str) -> Option<&str> {
         self.query_values(name).next()
     }
 
-    /// Every value of a query parameter, as they stand there.
+    /// Returns every value of a query parameter, as they stand there.
     pub fn query_values(&self, name: &str) -> impl Iterator<Item = &str> {
         self.query
             .split('&')
             .filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix('='))
     }
 
-    /// The id of the last event that the client has; empty where it names none, and `None` where it is
-    /// not percent-encoded UTF-8. The newest goes first: a browser that comes back by itself sends the
-    /// header `Last-Event-ID`, a library that does so adds `lastEventId` to the query, and
-    /// `last_event_id` is where a client began.
+    /// Returns the id of the last event that the client has; empty where it names none, and `None` where it
+    /// is not percent-encoded UTF-8. The newest goes first: a browser that comes back by itself sends the
+    /// header `Last-Event-ID`, a library that does so adds `lastEventId` to the query, and `last_event_id` is
+    /// where a client began.
     pub fn last_event_id(&self) -> Option<String> {
         if !self.last_event_id.is_empty() {
             return Some(self.last_event_id.clone());
@@ -75,7 +75,7 @@ impl Head {
         decoded(ids.find(|id| !id.is_empty()).unwrap_or_default())
     }
 
-    /// For how many seconds the client would wait, by `Prefer: wait=N`
+    /// Returns for how many seconds the client would wait, by `Prefer: wait=N`
     /// ([RFC 7240](https://www.rfc-editor.org/rfc/rfc7240#section-4.3)).
     pub fn wait_seconds(&self) -> Option<u32> {
         self.prefer.split([',', ';']).find_map(|preference| {
@@ -94,7 +94,7 @@ pub fn decoded(text: &str) -> Option<String> {
     js_sys::decode_uri_component(text).map(String::from).ok()
 }
 
-/// Host, path and query of a URL as the platform writes it: absolute and normalised.
+/// Returns host, path and query of a URL as the platform writes it: absolute and normalised.
 fn split_url(url: &str) -> (&str, &str, &str) {
     let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
     let (host, from_path) = after_scheme

@@ -34,7 +34,7 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
-    /// A request that has just come, whose route is still to be found.
+    /// Returns a request that has just come, whose route is still to be found.
     pub fn new(request: web_sys::Request, env: Env, execution: Context) -> Self {
         Self {
             head: Head::read(&request),
@@ -47,13 +47,13 @@ impl RequestContext {
         }
     }
 
-    /// The allow-list of pages; a misconfigured edge lets no page read its answers.
+    /// Returns the allow-list of pages; a misconfigured edge lets no page read its answers.
     pub fn cors(&self) -> &Cors {
         static NONE: Cors = Cors::none();
         self.config().map_or(&NONE, |config| &config.cors)
     }
 
-    /// The settings.
+    /// Returns the settings.
     ///
     /// # Errors
     /// [`Error::Misconfigured`].
@@ -61,7 +61,7 @@ impl RequestContext {
         config::ready(&self.settings)
     }
 
-    /// A header of the request.
+    /// Returns a header of the request.
     pub fn header(&self, name: &str) -> Option<String> {
         platform::header(&self.request, name)
     }
@@ -131,7 +131,7 @@ pub fn finish(
     answer.into_response().map_err(Error::into_worker)
 }
 
-/// The node that answers. An isolate does not move, so it is asked for once.
+/// Returns the node that answers. An isolate does not move, so it is asked for once.
 fn node(request: &web_sys::Request) -> Rc<str> {
     thread_local! {
         static NODE: std::cell::OnceCell<Rc<str>> = const { std::cell::OnceCell::new() };

@@ -38,7 +38,7 @@ enum Standing {
     Failed(Failure),
 }
 
-/// Its answer for a ticket that has settled, or not yet.
+/// Returns its answer for a ticket that has settled, or not yet.
 pub fn encode(settlement: Option<&Settlement>) -> Vec<u8> {
     let (standing, content) = match settlement {
         None => (Standing::Pending, &[][..]),
@@ -107,8 +107,8 @@ pub async fn settle(env: &Env, ticket: &Ticket, event: &Event) -> Result<EventRe
         .map_err(|error| Error::Platform(format!("the answer of {BINDING}: {error}")))
 }
 
-/// How a ticket stands, after waiting for its settlement for up to `wait_seconds`. The bytes are to be
-/// read with [`decode`].
+/// Returns how a ticket stands, after waiting for its settlement for up to `wait_seconds`. The bytes are to
+/// be read with [`decode`].
 ///
 /// # Errors
 /// [`Error::Ticket`] when it has expired, [`Error::TooManyWaiters`], and [`Error::Platform`].

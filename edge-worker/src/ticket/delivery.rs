@@ -3,7 +3,7 @@
 
 use headstart_protocol::{settlement::Settlement, sse::Frame, stamps::Point, ticket::Ticket};
 
-/// The message of a WebSocket: the event in JSON.
+/// Returns the message of a WebSocket: the event in JSON.
 pub fn message(settlement: &Settlement, ticket: &Ticket, now_ms: u64) -> String {
     let mut event = settlement.to_event(ticket);
     settlement
@@ -13,7 +13,7 @@ pub fn message(settlement: &Settlement, ticket: &Ticket, now_ms: u64) -> String 
     event.to_json()
 }
 
-/// The frame of a stream: the event in JSON under the settlement's name, and its id.
+/// Returns the frame of a stream: the event in JSON under the settlement's name, and its id.
 pub fn frame(settlement: &Settlement, ticket: &Ticket, now_ms: u64) -> Vec<u8> {
     Frame {
         event: Some(settlement.sse_name()),

@@ -12,7 +12,7 @@ pub struct MemoryCache<V> {
 }
 
 impl<V: Clone> MemoryCache<V> {
-    /// An empty cache that never holds more than `budget` bytes.
+    /// Returns an empty cache that never holds more than `budget` bytes.
     pub fn new(budget: usize) -> Self {
         Self {
             entries: LruCache::unbounded(),
@@ -21,7 +21,7 @@ impl<V: Clone> MemoryCache<V> {
         }
     }
 
-    /// What is remembered of a ticket; it counts as used now.
+    /// Returns what is remembered of a ticket; it counts as used now.
     pub fn get(&mut self, ticket: Uuid) -> Option<V> {
         self.entries.get(&ticket).map(|(value, _)| value.clone())
     }

@@ -329,13 +329,13 @@ impl TicketDo {
         )
     }
 
-    /// The object's id, which names it among those who wait.
+    /// Returns the object's id, which names it among those who wait.
     fn object(&self) -> String {
         self.state.id().to_string()
     }
 }
 
-/// The answer of a route that was handed on to this object.
+/// Returns the answer of a route that was handed on to this object.
 fn served_from_here(answer: Answer, request: &web_sys::Request, served: Served) -> Reply {
     let mut timings = Timings::default();
     timings.note(Tier::Object, 0);

@@ -31,7 +31,7 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// An offer with `content`.
+    /// Returns an offer with `content`.
     pub fn new(metadata: OfferMetadata, content: Uint8Array) -> Self {
         let headers = Answer::new(200)
             .header("Content-Type", &metadata.media_type)
@@ -45,7 +45,7 @@ impl Offer {
         }
     }
 
-    /// The offer as it is delivered at `now_ms`.
+    /// Returns the offer as it is delivered at `now_ms`.
     pub fn answer(&self, now_ms: u64) -> Answer {
         let stamps = self.metadata.stamps.with(Point::Delivered, now_ms);
         Answer::new(200)
@@ -54,7 +54,7 @@ impl Offer {
             .shared_body(&self.content)
     }
 
-    /// The settlement that brought it. Content too large to travel inline is left where it is.
+    /// Returns the settlement that brought it. Content too large to travel inline is left where it is.
     pub fn settlement(&self) -> Settlement {
         let content = if self.bytes() <= MAX_INLINE_OFFER_BYTES {
             Content::Inline(self.content.to_vec())
@@ -82,7 +82,7 @@ thread_local! {
     static MEMORY: RefCell<Option<MemoryCache<Rc<Offer>>>> = const { RefCell::new(None) };
 }
 
-/// What this isolate remembers of a ticket's offer.
+/// Returns what this isolate remembers of a ticket's offer.
 pub fn recall(ticket: Uuid) -> Option<Rc<Offer>> {
     MEMORY.with_borrow_mut(|memory| memory.as_mut()?.get(ticket))
 }

@@ -137,7 +137,7 @@ pub async fn socket(context: &RequestContext) -> Result<Reply, Error> {
     Ok(stores.served(answer, Served::Hit(place)).into())
 }
 
-/// The headers of every stream.
+/// Returns the headers of every stream.
 pub fn stream_headers(answer: Answer) -> Answer {
     answer
         .header("Content-Type", sse::MEDIA_TYPE)

@@ -22,7 +22,7 @@ struct Row {
 }
 
 impl TicketStore {
-    /// The store of an object. Creates its table if it is not there.
+    /// Returns the store of an object. Creates its table if it is not there.
     ///
     /// # Errors
     /// [`Error::Platform`].
@@ -34,7 +34,7 @@ impl TicketStore {
         Ok(Self(sql))
     }
 
-    /// How the ticket stands; `None` for one that this object has not heard of.
+    /// Returns how the ticket stands; `None` for one that this object has not heard of.
     ///
     /// # Errors
     /// [`Error::Platform`].
@@ -53,7 +53,7 @@ impl TicketStore {
         Ok(Some(TicketState::Settled(Box::new(settlement))))
     }
 
-    /// The text of the ticket, as it was first presented.
+    /// Returns the text of the ticket, as it was first presented.
     ///
     /// # Errors
     /// [`Error::Platform`].

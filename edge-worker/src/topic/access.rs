@@ -132,7 +132,8 @@ fn presented(context: &RequestContext, config: &Config) -> Presented {
     }
 }
 
-/// The token of `Authorization: Bearer` ([RFC 6750](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)).
+/// Returns the token of `Authorization: Bearer` ([RFC
+/// 6750](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)).
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.trim().split_once(' ')?;
     scheme

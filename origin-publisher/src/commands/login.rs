@@ -11,9 +11,10 @@ use clap::Args;
 use headstart_client::race::{
     Plan,
     attempt::Attempt,
+    listener::{Listener, Moment, Silent},
     offer_view,
     report::{Report, received},
-    story::{Listener, Moment, Silent, Teller},
+    story::Teller,
     table,
     way::Way,
 };

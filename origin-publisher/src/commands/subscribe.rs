@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use headstart_client::{
     clock::whole_ms,
-    subscribe::{Happening, Start, Subscribe, Subscription, told, transport::Transport},
+    subscribe::{Start, Subscribe, Subscription, SubscriptionEvent, render, transport::Transport},
     token::Token,
 };
 use headstart_protocol::{
@@ -113,17 +113,17 @@ pub async fn run(args: SubscribeArgs, output: &Output) -> anyhow::Result<()> {
     let mut left = args.count;
     let mut stop = std::pin::pin!(stop_signal()?);
     while left != Some(0) {
-        let happening = tokio::select! {
-            happening = subscription.next() => happening?,
+        let event = tokio::select! {
+            event = subscription.next() => event?,
             () = &mut stop => break,
         };
-        if let Happening::Update(_) = happening {
+        if let SubscriptionEvent::Update(_) = event {
             left = left.map(|left| left - 1);
         }
         let line = if args.json {
-            for_programs(&happening)?
+            for_programs(&event)?
         } else {
-            for_people(&happening, &args.edge.url)
+            for_people(&event, &args.edge.url)
         };
         if let Err(error) = output.line(line) {
             subscription.close().await;
@@ -134,9 +134,9 @@ pub async fn run(args: SubscribeArgs, output: &Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn for_people(happening: &Happening, edge: &Url) -> String {
-    match happening {
-        Happening::Connected(welcome) => {
+fn for_people(event: &SubscriptionEvent, edge: &Url) -> String {
+    match event {
+        SubscriptionEvent::Connected(welcome) => {
             let heads: Vec<String> = welcome
                 .topics
                 .iter()
@@ -144,17 +144,17 @@ fn for_people(happening: &Happening, edge: &Url) -> String {
                 .collect();
             format!("connected; the latest: {}", heads.join(", "))
         }
-        Happening::Update(update) => told::lines(update),
+        SubscriptionEvent::Update(update) => render::lines(update),
         // The edge tells of a gap also where it knows less than the subscriber.
-        Happening::Gap(gap) if gap.first <= gap.after => format!(
+        SubscriptionEvent::Gap(gap) if gap.first <= gap.after => format!(
             "{} is ahead of the topic {}, whose numbering may have begun anew: going on with {}",
             gap.after, gap.topic, gap.first
         ),
-        Happening::Gap(gap) => format!(
+        SubscriptionEvent::Gap(gap) => format!(
             "gap on {}: what came after {} and before {} is kept no longer",
             gap.topic, gap.after, gap.first
         ),
-        Happening::Lost { reason, retry_in } => {
+        SubscriptionEvent::Lost { reason, retry_in } => {
             format!(
                 "lost {edge}: {reason}; connecting again in {} ms",
                 whole_ms(*retry_in)
@@ -170,7 +170,7 @@ enum Line<'a> {
     Connected {
         topics: &'a BTreeMap<TopicName, u64>,
     },
-    Update(told::Told<'a>),
+    Update(render::Rendered<'a>),
     Gap(&'a Gap),
     Lost {
         reason: &'a str,
@@ -178,14 +178,14 @@ enum Line<'a> {
     },
 }
 
-fn for_programs(happening: &Happening) -> serde_json::Result<String> {
-    serde_json::to_string(&match happening {
-        Happening::Connected(welcome) => Line::Connected {
+fn for_programs(event: &SubscriptionEvent) -> serde_json::Result<String> {
+    serde_json::to_string(&match event {
+        SubscriptionEvent::Connected(welcome) => Line::Connected {
             topics: &welcome.topics,
         },
-        Happening::Update(update) => Line::Update(told::Told::of(update)),
-        Happening::Gap(gap) => Line::Gap(gap),
-        Happening::Lost { reason, retry_in } => Line::Lost {
+        SubscriptionEvent::Update(update) => Line::Update(render::Rendered::of(update)),
+        SubscriptionEvent::Gap(gap) => Line::Gap(gap),
+        SubscriptionEvent::Lost { reason, retry_in } => Line::Lost {
             reason,
             retry_in_ms: whole_ms(*retry_in),
         },
@@ -205,28 +205,28 @@ mod tests {
         let topic = TopicName::parse("scores/nba").unwrap();
         let edge = Url::parse("https://edge.example").unwrap();
         let happenings = [
-            Happening::Connected(Welcome {
+            SubscriptionEvent::Connected(Welcome {
                 subscriber: "secret".to_owned().into(),
                 topics: BTreeMap::from([(topic.clone(), 57)]),
             }),
-            Happening::Gap(Gap {
+            SubscriptionEvent::Gap(Gap {
                 topic: topic.clone(),
                 after: 42,
                 first: 50,
             }),
-            Happening::Gap(Gap {
+            SubscriptionEvent::Gap(Gap {
                 topic,
                 after: 99_999,
                 first: 1,
             }),
-            Happening::Lost {
+            SubscriptionEvent::Lost {
                 reason: "the edge ended the connection".to_owned(),
                 retry_in: Duration::from_millis(250),
             },
         ];
         let told: Vec<String> = happenings
             .iter()
-            .map(|happening| for_people(happening, &edge))
+            .map(|event| for_people(event, &edge))
             .collect();
         assert_eq!(
             told,
@@ -239,7 +239,7 @@ mod tests {
         );
         let told: Vec<String> = happenings
             .iter()
-            .map(|happening| for_programs(happening).unwrap())
+            .map(|event| for_programs(event).unwrap())
             .collect();
         assert_eq!(
             told,

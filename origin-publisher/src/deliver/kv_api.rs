@@ -28,9 +28,9 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// Longest part of the provider's message that is logged.
 const MAX_MESSAGE_CHARS: usize = 200;
 
-/// Error codes that say the account or namespace is not there, whatever the pairs: "no route" and
-/// "namespace not found".
-const NO_NAMESPACE: [i64; 3] = [7000, 7003, 10013];
+/// Error codes that come with 400 and are about no pair: a malformed token ("invalid request headers"),
+/// and an account or namespace that is not there ("no route", "namespace not found").
+const NOT_THE_PAIRS: [i64; 5] = [6003, 6004, 7000, 7003, 10013];
 
 /// One pair of a bulk write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -200,10 +200,10 @@ async fn read<T: DeserializeOwned + Default>(answer: reqwest::Response) -> Resul
     if status.is_success() && envelope.success {
         return Ok(envelope.result.unwrap_or_default());
     }
-    let no_namespace = envelope
+    let not_the_pairs = envelope
         .errors
         .iter()
-        .any(|error| NO_NAMESPACE.contains(&error.code));
+        .any(|error| NOT_THE_PAIRS.contains(&error.code));
     let reason = describe(status, &envelope.errors);
     let is_batch = matches!(
         status,
@@ -212,7 +212,7 @@ async fn read<T: DeserializeOwned + Default>(answer: reqwest::Response) -> Resul
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNPROCESSABLE_ENTITY
     );
-    if is_batch && !no_namespace {
+    if is_batch && !not_the_pairs {
         return Err(KvError::Batch(reason));
     }
     Err(KvError::Failure {

@@ -83,7 +83,7 @@ async fn every_edge_has_every_update_in_order_when_it_ends() {
     assert_eq!(totals.unwrap(), expected);
     assert_eq!(lines, ["1 accepted", "2 accepted", "3 accepted"]);
     assert_eq!(
-        (london.taken("scores/nba"), paris.taken("scores/nba")),
+        (london.accepted("scores/nba"), paris.accepted("scores/nba")),
         (
             ids.map(str::to_owned).to_vec(),
             ids.map(str::to_owned).to_vec()
@@ -103,7 +103,7 @@ async fn an_update_that_was_published_before_is_not_published_again() {
             (1, vec![line.to_owned()])
         );
     }
-    assert_eq!(edge.taken("scores/nba"), ["1"]);
+    assert_eq!(edge.accepted("scores/nba"), ["1"]);
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn an_endless_input_is_published_as_it_comes_until_it_is_stopped() {
     tokio::spawn(async move {
         for id in ["1", "2"] {
             send.send(document(id)).await.unwrap();
-            while !watched.taken("scores/nba").contains(&id.to_owned()) {
+            while !watched.accepted("scores/nba").contains(&id.to_owned()) {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         }
@@ -181,7 +181,7 @@ async fn what_an_interrupted_publisher_kept_the_next_one_delivers_first() {
     let (totals, lines) = run(&plan, documents(&["3"]), std::future::pending()).await;
     assert_eq!(totals.unwrap().published, 1);
     assert_eq!(lines, ["3 accepted"], "it speaks of its own");
-    assert_eq!(edge.taken("scores/nba"), ["1", "2", "3"]);
+    assert_eq!(edge.accepted("scores/nba"), ["1", "2", "3"]);
 }
 
 #[tokio::test]
@@ -198,11 +198,11 @@ async fn publishers_with_other_edges_leave_each_others_updates_alone() {
     assert!(result.is_err());
     let (result, _) = run(&to_paris, documents(&["2"]), std::future::pending()).await;
     assert_eq!(result.unwrap().published, 1);
-    assert_eq!(paris.taken("scores/nba"), ["2"]);
+    assert_eq!(paris.accepted("scores/nba"), ["2"]);
     london.state().is_down = false;
     let (result, _) = run(&to_london, documents(&[]), std::future::pending()).await;
     result.unwrap();
-    assert_eq!(london.taken("scores/nba"), ["1"]);
+    assert_eq!(london.accepted("scores/nba"), ["1"]);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use headstart_tests::{
     edge::Edge,
     edge_config::EdgeConfig,
     events::ready,
-    follower::{Course, Follower, LAST, Told},
+    follower::{Course, Follower, Heard, LAST},
     gate::{Gate, Mode},
     keys::fresh_ticket,
     script::Script,
@@ -110,7 +110,7 @@ async fn comes_back(library: Library, failures: &[(Mode, u64)]) {
     let edge = brief_edge().await;
     let gate = Gate::before(edge.address(), Mode::Open).await;
     let (client, topic, follower) = (edge.client(), fresh_topic(), Follower::default());
-    let mut expected: Vec<_> = updates_told(1..=2).collect();
+    let mut expected: Vec<_> = updates_heard(1..=2).collect();
     let publish = async {
         follower.until("a connection", |now| now.opened > 0).await;
         client.publish_all(&updates(&topic, 2)).await;
@@ -124,18 +124,18 @@ async fn comes_back(library: Library, failures: &[(Mode, u64)]) {
             gate.set(Mode::Open);
             let first = (head + missed + 1).saturating_sub(BRIEF_COUNT);
             if first > head + 1 {
-                expected.push(Told::Gap(first));
+                expected.push(Heard::Gap(first));
             }
-            expected.extend(updates_told(first.max(head + 1)..=head + missed));
+            expected.extend(updates_heard(first.max(head + 1)..=head + missed));
             head += missed;
         }
         follower.has(head).await;
         client.publish_on(&topic, &json!(LAST)).await;
-        expected.push(Told::Update(head + 1));
+        expected.push(Heard::Update(head + 1));
     };
     let script = library.script(&gate.url(), &topic_path(&topic));
     let (course, ()) = tokio::join!(follower.run(script), publish);
-    assert_eq!(course.told, expected, "{course:?}");
+    assert_eq!(course.heard, expected, "{course:?}");
     assert!(course.opened > failures.len(), "{course:?}");
 }
 
@@ -161,7 +161,7 @@ pub async fn receives_an_offer(library: Library) {
     };
     let script = library.script(&edge.url(), &offer_path(&ticket));
     let (course, ()) = tokio::join!(follower.run(script), settle);
-    let [Told::Offer(offer)] = course.told.as_slice() else {
+    let [Heard::Offer(offer)] = course.heard.as_slice() else {
         panic!("it is told an offer once: {course:?}");
     };
     assert_eq!((&offer.id, &offer.data), (&event.id, &event.data));
@@ -183,8 +183,8 @@ pub async fn outlives_its_edge(library: Library) {
         Ok(course) => course,
         Err(why) => panic!("{why}"),
     };
-    let expected: Vec<_> = updates_told(1..=5).collect();
-    assert_eq!(course.told, expected, "{course:?}");
+    let expected: Vec<_> = updates_heard(1..=5).collect();
+    assert_eq!(course.heard, expected, "{course:?}");
     assert!(course.opened >= 2, "{course:?}");
 }
 
@@ -233,6 +233,6 @@ async fn all_outlive_their_edge() -> BTreeMap<Library, Result<Course, String>> {
     courses
 }
 
-fn updates_told(numbers: std::ops::RangeInclusive<u64>) -> impl Iterator<Item = Told> {
-    numbers.map(Told::Update)
+fn updates_heard(numbers: std::ops::RangeInclusive<u64>) -> impl Iterator<Item = Heard> {
+    numbers.map(Heard::Update)
 }

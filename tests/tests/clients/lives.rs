@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use headstart_tests::{
-    follower::{Follower, LAST, Told},
+    follower::{Follower, Heard, LAST},
     shared::{brief_edge, open_edge},
     tokens::Token,
     topics::{fresh_private_topic, fresh_topic, topic_path},
@@ -35,7 +35,7 @@ async fn a_websocket_outlives_many_streams() {
     );
     assert_eq!((socket.opened, socket.ended.len()), (1, 0), "{socket:?}");
     assert!(stream.opened >= 3, "{stream:?}");
-    assert_eq!(socket.told, [Told::Update(1)]);
+    assert_eq!(socket.heard, [Heard::Update(1)]);
 }
 
 #[tokio::test]
@@ -49,6 +49,6 @@ async fn a_websocket_is_closed_when_its_token_ends() {
         client.publish_on(&topic, &json!("in time")).await;
     };
     let (course, ()) = tokio::join!(follower.run(script.env("HEADSTART_TOKEN", token)), publish);
-    assert_eq!(course.told, [Told::Update(1)]);
+    assert_eq!(course.heard, [Heard::Update(1)]);
     assert_eq!((course.opened, course.ended), (1, vec![Some(4001)]));
 }

@@ -13,7 +13,7 @@ use crate::{
     checkout::Checkout,
     document::{Block, How, Line, all_blocks},
     rehearsal::Rehearsal,
-    terminal::{Terminal, Told},
+    terminal::{Printed, Terminal},
 };
 
 /// What lines that begin so have to print, as the documents say or a reader would expect.
@@ -106,18 +106,18 @@ impl Run {
     }
 
     async fn line(&mut self, terminal: &mut Terminal, line: &Line) -> Result<(), String> {
-        let told = match &line.how {
+        let printed = match &line.how {
             How::ToItsEnd => terminal.run(&line.text).await,
             How::UntilCtrlC => terminal.run_until_ctrl_c(&line.text).await,
             How::NotAtAll { .. } => {
                 let Some(rehearsal) = Rehearsal::of(&line.text) else {
                     return Ok(());
                 };
-                let told = succeeded(terminal.run(&rehearsal.command).await)?;
-                return rehearsal.judge(&told.text);
+                let printed = succeeded(terminal.run(&rehearsal.command).await)?;
+                return rehearsal.judge(&printed.text);
             }
         };
-        let told = succeeded(told)?;
+        let printed = succeeded(printed)?;
         let expected = EXPECTED
             .iter()
             .find(|(start, _)| line.text.starts_with(start));
@@ -125,18 +125,21 @@ impl Run {
             return Ok(());
         };
         self.met.insert(start);
-        match words.iter().find(|word| !told.text.contains(**word)) {
-            Some(word) => Err(format!("does not print {word:?}, but:\n{}", told.text)),
+        match words.iter().find(|word| !printed.text.contains(**word)) {
+            Some(word) => Err(format!("does not print {word:?}, but:\n{}", printed.text)),
             None => Ok(()),
         }
     }
 }
 
-fn succeeded(told: Told) -> Result<Told, String> {
-    if told.status == 0 {
-        Ok(told)
+fn succeeded(printed: Printed) -> Result<Printed, String> {
+    if printed.status == 0 {
+        Ok(printed)
     } else {
-        Err(format!("ended with status {}:\n{}", told.status, told.text))
+        Err(format!(
+            "ended with status {}:\n{}",
+            printed.status, printed.text
+        ))
     }
 }
 

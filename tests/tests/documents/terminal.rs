@@ -27,7 +27,7 @@ const QUIET: Duration = Duration::from_secs(8);
 
 /// What a line has printed, on both outputs, and how it ended.
 #[derive(Debug)]
-pub struct Told {
+pub struct Printed {
     pub status: i32,
     pub text: String,
 }
@@ -64,16 +64,16 @@ impl Terminal {
     }
 
     /// Runs a line to its end.
-    pub async fn run(&mut self, line: &str) -> Told {
+    pub async fn run(&mut self, line: &str) -> Printed {
         let output = self.next_output();
         self.say(&format!("{}; echo $?", redirected(line, &output)))
             .await;
         let status = within_time(PATIENCE, line, self.number()).await;
-        told(status, &output)
+        read_outputs(status, &output)
     }
 
     /// Runs a line until it has printed something, or says nothing for a while, and presses Ctrl-C.
-    pub async fn run_until_ctrl_c(&mut self, line: &str) -> Told {
+    pub async fn run_until_ctrl_c(&mut self, line: &str) -> Printed {
         let output = self.next_output();
         // Job control gives it a process group of its own, as at a real terminal.
         let started = format!("set -m; {} & echo $!; set +m", redirected(line, &output));
@@ -91,7 +91,7 @@ impl Terminal {
         self.say(&format!("wait {number}; echo $?")).await;
         let status = within(&format!("Ctrl-C to end {line}"), self.number()).await;
         let interrupted = [128 + Signal::INT.as_raw(), 0].contains(&status);
-        told(if interrupted { 0 } else { status }, &output)
+        read_outputs(if interrupted { 0 } else { status }, &output)
     }
 
     fn next_output(&mut self) -> PathBuf {
@@ -117,9 +117,9 @@ fn redirected(line: &str, output: &Path) -> String {
     format!("{{ {line}\n}} </dev/null >'{}' 2>&1", output.display())
 }
 
-fn told(status: i32, output: &Path) -> Told {
+fn read_outputs(status: i32, output: &Path) -> Printed {
     let bytes = fs::read(output).expect("the output can be read");
-    Told {
+    Printed {
         status,
         text: String::from_utf8_lossy(&bytes).into_owned(),
     }

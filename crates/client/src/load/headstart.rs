@@ -46,7 +46,7 @@ pub struct Headstart {
 }
 
 impl Headstart {
-    /// The `topic` of `edge`. `key` signs what is published; `token` opens a private topic.
+    /// Returns the `topic` of `edge`. `key` signs what is published; `token` opens a private topic.
     #[must_use]
     pub fn new(
         edge: Url,
@@ -167,7 +167,7 @@ impl Target for Headstart {
         Ok(vec![Publication { url, headers, body }])
     }
 
-    fn taken(&self, status: StatusCode, body: &[u8]) -> Result<(), String> {
+    fn check(&self, status: StatusCode, body: &[u8]) -> Result<(), String> {
         if status != StatusCode::OK {
             let detail = serde_json::from_slice(body).map_or_else(
                 |_| String::new(),

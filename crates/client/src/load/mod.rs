@@ -11,12 +11,14 @@
 //! | When is what published? | [`schedule`], `publisher.rs` |
 //! | How are connected subscribers measured more than once? | [`session`] |
 //! | What does one subscriber do? | `subscriber.rs` |
+//! | What do all of them share? | `shared.rs`, `latencies.rs` |
 //! | What did one subscriber get? | `tally.rs` |
 //! | What came of it all? | [`report`] |
 //! | How many connections can there be? | [`files`] |
 
 pub mod files;
 pub mod headstart;
+mod latencies;
 pub mod payload;
 mod publisher;
 pub mod report;

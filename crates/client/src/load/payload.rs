@@ -36,7 +36,7 @@ impl Default for Finder {
 }
 
 impl Finder {
-    /// One for a new run.
+    /// Returns a finder for a new run.
     #[must_use]
     pub fn new() -> Self {
         let run = Uuid::now_v7().simple().to_string();
@@ -47,7 +47,7 @@ impl Finder {
         }
     }
 
-    /// The payload with this mark, of `bytes` bytes at least.
+    /// Returns the payload with this mark, of `bytes` bytes at least.
     #[must_use]
     pub fn payload(&self, mark: Mark, bytes: usize) -> Payload {
         let Mark {
@@ -79,7 +79,7 @@ impl Finder {
     }
 }
 
-/// A number, and what comes after the `end` that must follow it.
+/// Returns the number, and what comes after the `end` that must follow it.
 fn digits(bytes: &[u8], end: u8) -> Option<(u64, &[u8])> {
     let at = bytes.iter().position(|byte| !byte.is_ascii_digit())?;
     let (number, rest) = bytes.split_at(at);

@@ -103,7 +103,7 @@ async fn once(
         let answer = request.send().await.map_err(http_client::describe)?;
         let status = answer.status();
         let body = answer.bytes().await.map_err(http_client::describe)?;
-        shared.target.taken(status, &body)?;
+        shared.target.check(status, &body)?;
     }
     Ok(())
 }

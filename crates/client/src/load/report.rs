@@ -63,12 +63,14 @@ pub struct Latency {
 
 impl Latency {
     fn of(micros: &Histogram<u64>) -> Option<Self> {
-        let at = |quantile| Duration::from_micros(micros.value_at_quantile(quantile));
+        // A bucket's lowest value: its highest may be longer than anything took.
+        let lowest = |value| Duration::from_micros(micros.lowest_equivalent(value));
+        let at = |quantile| lowest(micros.value_at_quantile(quantile));
         (!micros.is_empty()).then(|| Self {
             p50: at(0.5),
             p90: at(0.9),
             p99: at(0.99),
-            max: Duration::from_micros(micros.max()),
+            max: lowest(micros.max()),
         })
     }
 }
@@ -109,7 +111,7 @@ impl Report {
         report
     }
 
-    /// Whether every subscriber got every update once and in order.
+    /// Returns whether every subscriber got every update once and in order.
     #[must_use]
     pub fn is_faultless(&self) -> bool {
         self.losses == 0 && self.duplicates == 0 && self.disordered == 0

@@ -27,7 +27,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// When the update with this number is due, after the beginning; the beginning itself without a rate.
+    /// Returns when the update with this number is due, after the beginning; the beginning itself without a
+    /// rate.
     #[must_use]
     pub fn at(&self, number: u64) -> Duration {
         let burst = self.burst.max(1);
@@ -44,8 +45,8 @@ impl Schedule {
         }
     }
 
-    /// How many go now, when the next has the number `next`: with a rate all that are due, else a group;
-    /// `most` at most.
+    /// Returns how many go now, when the next has the number `next`: with a rate all that are due, else a
+    /// group; `most` at most.
     #[must_use]
     pub fn count(&self, next: u64, elapsed: Duration, most: u64) -> u64 {
         let burst = self.burst.max(1);

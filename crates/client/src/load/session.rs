@@ -67,7 +67,7 @@ impl Session {
         Ok(session)
     }
 
-    /// How many subscribers there are.
+    /// Returns how many subscribers there are.
     #[must_use]
     pub fn subscribers(&self) -> usize {
         self.shared.subscribers

@@ -14,7 +14,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{micros, payload::Finder, subscriber::Latencies, target::Target};
+use super::{latencies::Latencies, micros, payload::Finder, target::Target};
 
 /// Connections that are being opened at a time: a server is to be measured, not to be stormed.
 const OPENING: usize = 64;
@@ -66,23 +66,23 @@ impl Shared {
         }
     }
 
-    /// Now, in microseconds since the epoch.
+    /// Returns the time, in microseconds since the epoch.
     pub(super) fn now(&self) -> u64 {
         micros(self.epoch.elapsed())
     }
 
-    /// So many updates in all have been published, or are about to be.
+    /// Returns how many updates in all have been published, or are about to be.
     pub(super) fn total(&self) -> u64 {
         self.total.load(Ordering::Acquire)
     }
 
-    /// The numbers of the updates that are waited for.
+    /// Returns the numbers of the updates that are waited for.
     pub(super) fn expected(&self) -> Range<u64> {
         let total = self.total();
         self.first.load(Ordering::Relaxed)..total
     }
 
-    /// So many updates are about to be published, after all that were before.
+    /// Notes that so many updates are about to be published, after all that were before.
     pub(super) fn expect(&self, count: u64) {
         let first = self.total();
         self.complete.store(0, Ordering::Relaxed);
@@ -91,7 +91,7 @@ impl Shared {
         self.total.store(first + count, Ordering::Release);
     }
 
-    /// A subscriber has everything that is expected.
+    /// Notes that a subscriber has everything that is expected.
     pub(super) fn is_complete(&self) {
         if self.complete.fetch_add(1, Ordering::Relaxed) + 1 == self.subscribers {
             self.all_complete.notify_one();

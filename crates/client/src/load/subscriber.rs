@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use hdrhistogram::Histogram;
 use headstart_protocol::channel::Up;
 
 use super::{payload::Mark, shared::Shared, tally::Tally};
@@ -21,12 +20,6 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// How long the server may take for its welcome.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Histograms that the latencies are spread over, so that subscribers seldom meet.
-const SHARDS: usize = 8;
-
-/// Longest latency that is told from longer ones, in microseconds: ten minutes.
-const LONGEST: u64 = 600_000_000;
-
 /// Where a subscriber's tally is, so that it can be read whenever the subscriber ends.
 #[derive(Debug, Default)]
 pub(super) struct Slot(Mutex<Tally>);
@@ -36,38 +29,6 @@ impl Slot {
         // Counting does not panic; a tally is whole whenever it is not locked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// From publishing to arrival, in microseconds.
-#[derive(Debug)]
-pub(super) struct Latencies([Mutex<Histogram<u64>>; SHARDS]);
-
-impl Latencies {
-    pub(super) fn new() -> Self {
-        Self(std::array::from_fn(|_| Mutex::new(histogram())))
-    }
-
-    fn lock(&self, number: usize) -> MutexGuard<'_, Histogram<u64>> {
-        self.0[number % SHARDS]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes all of them out.
-    pub(super) fn take(&self) -> Histogram<u64> {
-        let mut all = histogram();
-        for shard in 0..SHARDS {
-            let mut shard = self.lock(shard);
-            // All have the same bounds.
-            let _ = all.add(&*shard);
-            shard.clear();
-        }
-        all
-    }
-}
-
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LONGEST, 3).expect("bounds of a histogram")
 }
 
 /// Follows until it is dropped, or the server refuses for good.

@@ -15,7 +15,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// What was counted since `before`.
+    /// Returns what was counted since `before`.
     pub(super) fn since(self, before: Self) -> Self {
         self.with(before, u64::saturating_sub)
     }
@@ -53,7 +53,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// An update has come. True when it is the first time.
+    /// Notes that an update has come. Returns true when it is the first time.
     pub(super) fn count(&mut self, number: u64) -> bool {
         if number >= self.next {
             self.missing.extend(self.next..number);
@@ -68,7 +68,7 @@ impl Tally {
         true
     }
 
-    /// Everything that was counted, when `total` updates have been published.
+    /// Returns everything that was counted, when `total` updates have been published.
     pub(super) fn counts(&self, total: u64) -> Counts {
         Counts {
             deliveries: self.deliveries,
@@ -79,7 +79,7 @@ impl Tally {
         }
     }
 
-    /// Of those with these numbers, how many have not come.
+    /// Returns how many of those with these numbers have not come.
     pub(super) fn losses(&self, numbers: Range<u64>) -> u64 {
         let below = self.missing.range(numbers.clone()).count() as u64;
         below + numbers.end.saturating_sub(numbers.start.max(self.next))

@@ -21,22 +21,22 @@ pub struct Publication {
 
 /// A server. What it says about frames is asked for each frame at each subscriber, so it must be quick.
 pub trait Target: fmt::Debug + Send + Sync + 'static {
-    /// How updates travel.
+    /// Returns how updates travel.
     fn transport(&self) -> Transport;
 
-    /// The request that opens a subscription; one that goes on after `cursor`, unless that is empty.
+    /// Returns the request that opens a subscription; one that goes on after `cursor`, unless that is empty.
     ///
     /// # Errors
     /// [`SubscribeError::Request`].
     fn subscribe(&self, cursor: &[u8]) -> Result<Request, SubscribeError>;
 
-    /// Whether a subscriber is connected only once a frame has come that [`Self::is_welcome`]. Else it
-    /// is with the answer to its request.
+    /// Returns whether a subscriber is connected only once a frame has come that [`Self::is_welcome`]. Else
+    /// it is with the answer to its request.
     fn greets(&self) -> bool {
         false
     }
 
-    /// Whether the server says with this frame that the subscriber is connected.
+    /// Returns whether the server says with this frame that the subscriber is connected.
     fn is_welcome(&self, frame: Frame<'_>) -> bool {
         let _ = frame;
         false
@@ -47,22 +47,22 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
         let _ = (frame, cursor);
     }
 
-    /// What must be answered to this frame: the number of a ping.
+    /// Returns what must be answered to this frame: the number of a ping.
     fn ping(&self, frame: Frame<'_>) -> Option<u64> {
         let _ = frame;
         None
     }
 
-    /// The requests that publish these, to be sent one after the other. Asked again for each attempt;
+    /// Returns the requests that publish these, to be sent one after the other. Asked again for each attempt;
     /// what has been taken before must not be taken twice.
     ///
     /// # Errors
     /// A sentence on why there are none.
     fn publish(&self, updates: &[Payload]) -> Result<Vec<Publication>, String>;
 
-    /// Whether the server has taken all of a publication.
+    /// Checks that the server has accepted all of a publication.
     ///
     /// # Errors
     /// A sentence on why it has not; it is then published again.
-    fn taken(&self, status: StatusCode, body: &[u8]) -> Result<(), String>;
+    fn check(&self, status: StatusCode, body: &[u8]) -> Result<(), String>;
 }

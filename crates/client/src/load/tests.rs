@@ -74,7 +74,7 @@ async fn every_delivery_of_every_subscriber_is_counted() {
             latency.max < report.took + Duration::from_secs(1),
             "{report}"
         );
-        assert_eq!(edge.taken("load/test").len(), 51);
+        assert_eq!(edge.accepted("load/test").len(), 51);
     }
 }
 
@@ -217,7 +217,7 @@ async fn nothing_is_published_before_all_are_connected_and_it_says_how_far_it_ca
         "{error}"
     );
     assert!(stages.lock().unwrap().contains(&Stage::Connecting(0)));
-    assert_eq!(edge.taken("load/test"), [""; 0]);
+    assert_eq!(edge.accepted("load/test"), [""; 0]);
 }
 
 #[tokio::test]
@@ -259,7 +259,7 @@ impl Target for Other {
         Ok(updates.iter().map(publication).collect())
     }
 
-    fn taken(&self, status: StatusCode, _: &[u8]) -> Result<(), String> {
+    fn check(&self, status: StatusCode, _: &[u8]) -> Result<(), String> {
         if status == StatusCode::CREATED {
             Ok(())
         } else {

@@ -58,7 +58,7 @@ pub enum ClientError {
     GivenUp(Duration),
 }
 
-/// On this machine it is most likely what `make dev` runs.
+/// Returns what to try: on this machine it is most likely what `make dev` runs.
 fn hint(url: &Url) -> &'static str {
     match url.host_str() {
         Some("127.0.0.1" | "localhost") => "; is `make dev` running?",
@@ -102,7 +102,7 @@ pub struct EdgeClient {
 }
 
 impl EdgeClient {
-    /// A client of `edge` and, for the way that waits on it, of `origin`.
+    /// Returns a client of `edge` and, for the way that waits on it, of `origin`.
     ///
     /// # Errors
     /// When the system's TLS roots cannot be used.
@@ -119,7 +119,7 @@ impl EdgeClient {
         })
     }
 
-    /// `POST /login` at the edge.
+    /// Logs in: `POST /login` at the edge.
     ///
     /// # Errors
     /// [`ClientError`], also when the edge refuses the login.
@@ -128,7 +128,7 @@ impl EdgeClient {
         Ok(accepted(response).await?.json().await?)
     }
 
-    /// `POST /offers` at the origin: the offer, generated while the client waits.
+    /// Returns the offer of `POST /offers` at the origin, generated while the client waits.
     ///
     /// # Errors
     /// [`ClientError`]; [`ClientError::Malformed`] without an origin.
@@ -141,7 +141,7 @@ impl EdgeClient {
         offer_in(accepted(response).await?).await
     }
 
-    /// `GET /tickets/{ticket}`, held by the edge for up to `wait`.
+    /// Asks for the offer: `GET /tickets/{ticket}`, held by the edge for up to `wait`.
     ///
     /// # Errors
     /// [`ClientError`]; a failed generation is [`ClientError::Failed`].
@@ -200,7 +200,7 @@ impl EdgeClient {
         Err(ClientError::Ended)
     }
 
-    /// The offer that an event brings, fetched where the event only names it.
+    /// Returns the offer that an event brings, fetched where the event only names it.
     async fn offer_of_event(
         &self,
         login: &LoginAccepted,
@@ -310,7 +310,7 @@ async fn offer_in(response: Response) -> Result<Offer, ClientError> {
     })
 }
 
-/// The `detail` parameter of a `Cache-Status` header (RFC 9211).
+/// Returns the `detail` parameter of a `Cache-Status` header (RFC 9211).
 fn cache_detail(status: &str) -> Option<String> {
     status.split(';').find_map(|parameter| {
         let (name, value) = parameter.trim().split_once('=')?;

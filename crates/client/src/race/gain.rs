@@ -5,20 +5,20 @@ use headstart_protocol::stamps::Point;
 use super::{
     attempt::{Attempt, Received},
     report::received,
-    statistics::{Spread, ms},
+    statistics::{Percentiles, ms},
     way::Way,
 };
 
 /// How many times longer a wait must be to count as longer: equal ones vary by less.
 const CLEARLY: f64 = 1.2;
 
-/// What the user gained by the head start; `None` unless both an offer straight from the origin and one
-/// that was already positioned came.
+/// Returns what the user gained by the head start; `None` unless both an offer straight from the origin and
+/// one that was already positioned came.
 #[must_use]
 pub fn gain(attempts: &[Attempt]) -> Option<String> {
     let wait = |way| {
         let felt = received(way, attempts).map(|one| one.felt);
-        Some(ms(Spread::of(felt)?.p50))
+        Some(ms(Percentiles::of(felt)?.p50))
     };
     let mut generating: Vec<_> = received(Way::Origin, attempts)
         .filter_map(generating)
@@ -34,7 +34,7 @@ fn generating(received: &Received) -> Option<f64> {
     Some(f64::from(i32::try_from(ms).ok()?))
 }
 
-/// The sentence, of the wait straight from the origin, the wait for a positioned offer, and how long
+/// Returns the sentence, of the wait straight from the origin, the wait for a positioned offer, and how long
 /// generating took of the first, all in ms.
 fn told(without: f64, with: f64, generating: f64) -> String {
     let worth = if with * CLEARLY < without {

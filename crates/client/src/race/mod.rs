@@ -5,15 +5,19 @@
 //! |---|---|
 //! | Which ways are there to receive an offer? | [`way`] |
 //! | What is sent to an edge, and how is it read? | [`edge_client`] |
-//! | How is one way run and timed? | [`attempt`] |
+//! | How is one way run and timed? | `receive.rs` |
+//! | What came of it? | [`attempt`] |
 //! | Which parts did the time go into? | [`spans`] |
+//! | Who hears what happens? | [`listener`] |
 //! | What does a person see while it happens? | [`story`] |
 //! | What is printed in the end? | [`table`], [`gain`], [`report`], [`offer_view`] |
 
 pub mod attempt;
 pub mod edge_client;
 pub mod gain;
+pub mod listener;
 pub mod offer_view;
+mod receive;
 pub mod report;
 pub mod spans;
 pub mod statistics;
@@ -29,7 +33,7 @@ use url::Url;
 use self::{
     attempt::Attempt,
     edge_client::{ClientError, EdgeClient},
-    story::Listener,
+    listener::Listener,
     way::Way,
 };
 
@@ -73,7 +77,7 @@ impl Plan {
         for round in 1..=self.repeat {
             for &way in self.measured_ways() {
                 listener.begins(way, round, self);
-                let attempt = attempt::run(way, &client, self, listener).await;
+                let attempt = receive::run(way, &client, self, listener).await;
                 if way != Way::Origin && attempts.iter().all(Attempt::is_lost) && attempt.is_lost()
                 {
                     return attempt.result.map(|_| attempts);
@@ -85,7 +89,7 @@ impl Plan {
         Ok(attempts)
     }
 
-    /// The ways that can be run: the origin's own only where an origin is given.
+    /// Returns the ways that can be run: the origin's own only where an origin is given.
     fn measured_ways(&self) -> impl Iterator<Item = &Way> {
         self.ways
             .iter()

@@ -21,7 +21,7 @@ struct Item {
     reason: String,
 }
 
-/// The offer in a few lines; `None` for content that is not the retail generator's.
+/// Returns the offer in a few lines; `None` for content that is not the retail generator's.
 #[must_use]
 pub fn render(body: &[u8]) -> Option<String> {
     let offers: Offers = serde_json::from_slice(body).ok()?;

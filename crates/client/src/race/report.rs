@@ -9,7 +9,7 @@ use super::{
     Plan,
     attempt::{Attempt, Received},
     spans::{Span, spans},
-    statistics::{Spread, as_ms},
+    statistics::{Percentiles, as_ms},
     way::Way,
 };
 
@@ -39,10 +39,10 @@ pub struct WayReport {
     pub way: Way,
     /// The wait that was felt; absent when no attempt succeeded or the way was not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub felt: Option<Spread>,
+    pub felt: Option<Percentiles>,
     /// The same for the offer read once more; only when already positioned.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub felt_again: Option<Spread>,
+    pub felt_again: Option<Percentiles>,
     /// Every attempt; none for a way that was not measured.
     pub attempts: Vec<AttemptReport>,
 }
@@ -79,7 +79,7 @@ pub enum AttemptReport {
 }
 
 impl<'a> Report<'a> {
-    /// The report of `attempts`.
+    /// Returns the report of `attempts`.
     #[must_use]
     pub fn new(plan: &'a Plan, attempts: &[Attempt]) -> Self {
         Self {
@@ -102,8 +102,8 @@ impl WayReport {
         let received = || received(way, attempts);
         Self {
             way,
-            felt: Spread::of(received().map(|received| received.felt)),
-            felt_again: Spread::of(
+            felt: Percentiles::of(received().map(|received| received.felt)),
+            felt_again: Percentiles::of(
                 received().filter_map(|received| Some(received.felt_again.as_ref()?.0)),
             ),
             attempts: attempts
@@ -134,7 +134,7 @@ impl AttemptReport {
     }
 }
 
-/// The attempts of one way that got their offer.
+/// Returns the attempts of one way that got their offer.
 pub fn received(way: Way, attempts: &[Attempt]) -> impl Iterator<Item = &Received> {
     attempts
         .iter()

@@ -39,14 +39,14 @@ pub const PARTS: [Part; 4] = [
 ];
 
 impl Part {
-    /// Whether its two stamps were taken by different clocks, so that the difference also tells how far
-    /// these are apart.
+    /// Returns whether its two stamps were taken by different clocks, so that the difference also tells how
+    /// far these are apart.
     #[must_use]
     pub fn crosses_clocks(&self) -> bool {
         self.from.clock() != self.to.clock()
     }
 
-    /// Its length in milliseconds; `None` unless both stamps were taken.
+    /// Returns its length in milliseconds; `None` unless both stamps were taken.
     #[must_use]
     pub fn ms(&self, stamps: &Stamps) -> Option<i64> {
         stamps.between(self.from, self.to)
@@ -64,7 +64,7 @@ pub struct Span {
     pub crosses_clocks: bool,
 }
 
-/// The parts whose stamps were taken.
+/// Returns the parts whose stamps were taken.
 #[must_use]
 pub fn spans(stamps: &Stamps) -> Vec<Span> {
     PARTS

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 /// The spread of some durations, exact to three digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Spread {
+pub struct Percentiles {
     /// The shortest, in JSON as milliseconds.
     #[serde(rename = "min_ms", serialize_with = "as_ms")]
     pub min: Duration,
@@ -22,8 +22,8 @@ pub struct Spread {
     pub max: Duration,
 }
 
-impl Spread {
-    /// The spread of `durations`; `None` of none.
+impl Percentiles {
+    /// Returns the spread of `durations`; `None` of none.
     #[must_use]
     pub fn of(durations: impl IntoIterator<Item = Duration>) -> Option<Self> {
         let mut histogram = Histogram::<u64>::new(3).ok()?;
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn percentiles_are_those_of_the_durations() {
-        let spread = Spread::of((1..=100).map(Duration::from_millis)).unwrap();
+        let spread = Percentiles::of((1..=100).map(Duration::from_millis)).unwrap();
         let near = |found: Duration, ms: u64| found.as_millis().abs_diff(u128::from(ms)) <= 1;
         assert!(near(spread.min, 1) && near(spread.p50, 50), "{spread:?}");
         assert!(near(spread.p95, 95) && near(spread.max, 100), "{spread:?}");
@@ -69,6 +69,6 @@ mod tests {
 
     #[test]
     fn nothing_has_no_spread() {
-        assert_eq!(Spread::of([]), None);
+        assert_eq!(Percentiles::of([]), None);
     }
 }

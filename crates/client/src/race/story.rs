@@ -5,45 +5,10 @@ use std::{io::Write, sync::Mutex, time::Duration};
 use super::{
     Plan,
     attempt::Attempt,
-    edge_client::Offer,
+    listener::{Listener, Moment},
     spans::{Span, spans},
     way::Way,
 };
-
-/// A moment of the story.
-#[derive(Debug)]
-pub enum Moment<'a> {
-    /// The user logs in.
-    LogsIn,
-    /// The ticket is there.
-    HasTicket,
-    /// The user does something else for a while.
-    Thinks(Duration),
-    /// The user asks for the offer.
-    Asks,
-    /// The offer is there.
-    HasOffer(&'a Offer),
-}
-
-/// Who is told what happens.
-pub trait Listener: Sync {
-    /// A way begins, for the `round`th time of the plan, counted from 1.
-    fn begins(&self, way: Way, round: u32, plan: &Plan);
-    /// Something happened, so long after the user logged in.
-    fn tells(&self, after: Duration, moment: Moment<'_>);
-    /// A way ended.
-    fn ended(&self, attempt: &Attempt);
-}
-
-/// Tells nobody.
-#[derive(Debug)]
-pub struct Silent;
-
-impl Listener for Silent {
-    fn begins(&self, _: Way, _: u32, _: &Plan) {}
-    fn tells(&self, _: Duration, _: Moment<'_>) {}
-    fn ended(&self, _: &Attempt) {}
-}
 
 /// Writes the story in lines of text.
 #[derive(Debug)]
@@ -52,7 +17,7 @@ pub struct Teller<W> {
 }
 
 impl<W: Write + Send> Teller<W> {
-    /// A teller that writes to `out`.
+    /// Returns a teller that writes to `out`.
     pub fn new(out: W) -> Self {
         Self {
             out: Mutex::new(out),
@@ -91,7 +56,7 @@ impl<W: Write + Send> Listener for Teller<W> {
                     Some(place) => format!(" from the edge's {place}"),
                     None => String::new(),
                 };
-                let parts: Vec<String> = spans(&offer.stamps).iter().map(told).collect();
+                let parts: Vec<String> = spans(&offer.stamps).iter().map(in_words).collect();
                 format!(
                     "has the offer ({} bytes){from}\n             of which ms: {}",
                     offer.body.len(),
@@ -109,8 +74,8 @@ impl<W: Write + Send> Listener for Teller<W> {
     }
 }
 
-/// A part in words; `~` marks one that also tells how far two clocks are apart.
-fn told(span: &Span) -> String {
+/// Returns a part in words; `~` marks one that also tells how far two clocks are apart.
+fn in_words(span: &Span) -> String {
     let about = if span.crosses_clocks { "~" } else { "" };
     format!("{about}{} {}", span.part, span.ms)
 }

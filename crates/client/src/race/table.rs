@@ -14,7 +14,7 @@ use super::{
     gain::gain,
     report::received,
     spans::{PARTS, Part},
-    statistics::{Spread, ms},
+    statistics::{Percentiles, ms},
     way::Way,
 };
 
@@ -24,7 +24,7 @@ logging in; for an offer that is already positioned the user asks after looking 
 at edge: how long the offer lay there until it was asked for, or handed to who waited.
 ~ between two clocks: it also tells how far they are apart. All times in ms.";
 
-/// The table, its legend, and what the head start was worth.
+/// Returns the table, its legend, and what the head start was worth.
 #[must_use]
 pub fn render(plan: &Plan, attempts: &[Attempt]) -> String {
     let many = plan.repeat > 1;
@@ -39,7 +39,7 @@ pub fn render(plan: &Plan, attempts: &[Attempt]) -> String {
         }
         table.add_row(row(
             title(way, plan),
-            Spread::of(all.iter().map(|one| one.felt)),
+            Percentiles::of(all.iter().map(|one| one.felt)),
             &parts(&all.iter().map(|one| one.offer.stamps)),
             &requests(&all),
             read_from(way, &all[0].offer),
@@ -52,7 +52,7 @@ pub fn render(plan: &Plan, attempts: &[Attempt]) -> String {
         if let Some((_, offer)) = again.first() {
             table.add_row(row(
                 "  and read once more".to_owned(),
-                Spread::of(again.iter().map(|(felt, _)| *felt)),
+                Percentiles::of(again.iter().map(|(felt, _)| *felt)),
                 &[const { None }; PARTS.len()],
                 "1",
                 read_from(way, offer),
@@ -74,7 +74,7 @@ pub fn render(plan: &Plan, attempts: &[Attempt]) -> String {
     format!("{table}\n{failures}{LEGEND}{gain}")
 }
 
-/// A line on why an attempt brought no offer.
+/// Returns a line on why an attempt brought no offer.
 fn failure(attempt: &Attempt) -> Option<String> {
     let error = attempt.result.as_ref().err()?;
     Some(format!("{} failed: {error}\n", attempt.way.name()))
@@ -103,7 +103,7 @@ fn header(many: bool) -> Vec<Cell> {
 
 fn row(
     name: String,
-    felt: Option<Spread>,
+    felt: Option<Percentiles>,
     parts: &[Option<i64>],
     requests: &str,
     read_from: &str,
@@ -127,7 +127,7 @@ fn row(
     cells
 }
 
-/// Where the offer came from: a place at the edge, where the edge says so.
+/// Returns where the offer came from: a place at the edge, where the edge says so.
 fn read_from(way: Way, offer: &Offer) -> &str {
     match (&offer.served_from, way) {
         (Some(place), _) => place,
@@ -137,7 +137,7 @@ fn read_from(way: Way, offer: &Offer) -> &str {
     }
 }
 
-/// The middle of each part's lengths.
+/// Returns the middle of each part's lengths.
 fn parts(stamps: &(impl Iterator<Item = Stamps> + Clone)) -> [Option<i64>; PARTS.len()] {
     PARTS.map(|part| middle(part, stamps.clone()))
 }
@@ -148,7 +148,7 @@ fn middle(part: Part, stamps: impl Iterator<Item = Stamps>) -> Option<i64> {
     lengths.get(lengths.len() / 2).copied()
 }
 
-/// The most and the fewest requests, where they differ.
+/// Returns the most and the fewest requests, where they differ.
 fn requests(all: &[&Received]) -> String {
     let fewest = all.iter().map(|one| one.requests).min().unwrap_or(0);
     let most = all.iter().map(|one| one.requests).max().unwrap_or(0);
@@ -166,7 +166,7 @@ fn title(way: Way, plan: &Plan) -> String {
     }
 }
 
-/// Without an origin, its own way cannot be measured.
+/// Returns why a way was not measured: without an origin, its own cannot be.
 fn why_not(way: Way, attempts: &[Attempt]) -> &'static str {
     if attempts.iter().any(|attempt| attempt.way == way) {
         "failed"
@@ -212,13 +212,13 @@ mod tests {
         }
     }
 
-    /// Every way but the origin's, which nobody asked.
+    /// Returns every way but the origin's, which nobody asked.
     fn attempts() -> Vec<Attempt> {
         let ways = Way::ALL.iter().filter(|way| **way != Way::Origin);
         ways.map(|way| attempt(*way)).collect()
     }
 
-    /// A way with times as long as they get.
+    /// Returns a way with times as long as they get.
     fn attempt(way: Way) -> Attempt {
         let stamps = Point::ALL
             .into_iter()

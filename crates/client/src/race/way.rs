@@ -33,7 +33,7 @@ impl Way {
         Self::Positioned,
     ];
 
-    /// Its name, as people read it.
+    /// Returns its name, as people read it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

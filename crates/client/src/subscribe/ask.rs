@@ -83,7 +83,7 @@ impl Answer {
         &self.head.headers
     }
 
-    /// The next bytes of the body; `None` at its end.
+    /// Returns the next bytes of the body; `None` at its end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, SubscribeError> {
         loop {
             let frame = poll_fn(|cx| {
@@ -103,7 +103,7 @@ impl Answer {
         }
     }
 
-    /// Why the edge refuses, as its answer says.
+    /// Returns why the edge refuses, as its answer says.
     pub(super) async fn refusal(mut self) -> SubscribeError {
         let mut body = Vec::new();
         let reading = async {
@@ -121,7 +121,7 @@ impl Answer {
         SubscribeError::refused(self.head.status, &body, retry_after)
     }
 
-    /// The connection itself after it has switched protocols, and what has been read of the new one.
+    /// Returns the connection itself after it has switched protocols, and what has been read of the new one.
     pub(super) async fn switched(mut self) -> (Connection, Bytes) {
         poll_fn(|cx| {
             drive(&mut self.connection, &mut self.is_done, cx);

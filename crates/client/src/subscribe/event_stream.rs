@@ -36,7 +36,7 @@ impl EventStream {
         Ok(Self(answer))
     }
 
-    /// The next bytes of the stream; `None` at its end.
+    /// Returns the next bytes of the stream; `None` at its end.
     ///
     /// # Errors
     /// [`SubscribeError::Connection`].

@@ -65,7 +65,7 @@ impl Line {
         }
     }
 
-    /// How long the edge asks a subscriber to wait before it reconnects, in milliseconds.
+    /// Returns how long the edge asks a subscriber to wait before it reconnects, in milliseconds.
     #[must_use]
     pub fn retry_ms(&self) -> Option<u64> {
         match &self.0 {

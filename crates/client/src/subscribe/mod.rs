@@ -1,10 +1,10 @@
 //! The subscriber's side of topics: follows one or several over one connection, and goes on by its
-//! cursor when that breaks, so that nothing is told twice and nothing is missed without being told.
+//! cursor when that breaks, so that no update comes twice and none is missed in silence.
 //!
 //! | question | file |
 //! |---|---|
 //! | What does one keep who follows topics? | [`subscription`] |
-//! | What has been received, and where does it go on? | [`position`] |
+//! | What has been received, and where does it go on? | [`tracker`] |
 //! | Over what is it carried? | [`transport`] |
 //! | What is asked of the edge? | [`request`] |
 //! | How is a connection opened, and the edge asked? | [`connect`], `ask.rs` |
@@ -12,25 +12,25 @@
 //! | How is a WebSocket read? | [`socket`] |
 //! | What is either as frames? | [`mod@line`] |
 //! | How does the edge learn what has arrived? | `acks.rs` |
-//! | How is an update told, with its times? | [`told`] |
+//! | How is an update shown, with its times? | [`render`] |
 
 mod acks;
 mod ask;
 pub mod connect;
 pub mod event_stream;
 pub mod line;
-pub mod position;
+pub mod render;
 pub mod request;
 pub mod socket;
 pub mod sse;
 pub mod subscription;
-pub mod told;
+pub mod tracker;
 pub mod transport;
 
 use headstart_protocol::problem::Problem;
 use http::StatusCode;
 
-pub use subscription::{Happening, Start, Subscribe, Subscription, Update};
+pub use subscription::{Start, Subscribe, Subscription, SubscriptionEvent, Update};
 
 /// Why a subscriber gets nothing, or nothing more. Never names a token.
 #[derive(Debug, thiserror::Error)]
@@ -65,12 +65,12 @@ pub enum SubscribeError {
 }
 
 impl SubscribeError {
-    /// A connection that failed, from any error.
+    /// Returns a connection that failed, from any error.
     pub(crate) fn connection(error: impl std::fmt::Display) -> Self {
         Self::Connection(error.to_string())
     }
 
-    /// An answer that is no stream, with what its body says.
+    /// Returns an answer that is no stream, with what its body says.
     pub(crate) fn refused(status: StatusCode, body: &[u8], retry_after: Option<u64>) -> Self {
         let in_a_word = status.canonical_reason().unwrap_or("it does not say why");
         Self::Refused {
@@ -81,7 +81,7 @@ impl SubscribeError {
         }
     }
 
-    /// Whether trying again may help: the connection broke, or the edge is not well.
+    /// Returns whether trying again may help: the connection broke, or the edge is not well.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {

@@ -27,7 +27,7 @@ pub enum From {
     Cursor(String),
 }
 
-/// The request for `topics` at `edge`.
+/// Returns the request for `topics` at `edge`.
 ///
 /// # Errors
 /// [`SubscribeError::Request`], for a URL that no path can follow.
@@ -72,7 +72,7 @@ pub fn subscribe(
     Ok(Request { url, headers })
 }
 
-/// The URL of a path at an edge. The path begins with a slash.
+/// Returns the URL of a path at an edge. The path begins with a slash.
 ///
 /// # Errors
 /// [`SubscribeError::Request`], for a URL that no path can follow.

@@ -67,7 +67,7 @@ impl Socket {
         ))
     }
 
-    /// The next message; `None` where the edge has closed it and trying again may help.
+    /// Returns the next message; `None` where the edge has closed it and trying again may help.
     ///
     /// # Errors
     /// [`SubscribeError`]; [`SubscribeError::Closed`] where trying again does not help.

@@ -58,11 +58,11 @@ impl Reader {
             };
             self.after_cr = rest[end] == b'\r';
             if self.line.is_empty() {
-                self.take_line(&rest[..end], &mut each);
+                self.read_line(&rest[..end], &mut each);
             } else {
                 let mut line = std::mem::take(&mut self.line);
                 line.extend_from_slice(&rest[..end]);
-                self.take_line(&line, &mut each);
+                self.read_line(&line, &mut each);
                 // Its room is used again.
                 line.clear();
                 self.line = line;
@@ -75,13 +75,13 @@ impl Reader {
         Ok(())
     }
 
-    /// How long the server asks a client to wait before it reconnects, in milliseconds.
+    /// Returns how long the server asks a client to wait before it reconnects, in milliseconds.
     #[must_use]
     pub fn retry_ms(&self) -> Option<u64> {
         self.retry_ms
     }
 
-    fn take_line(&mut self, line: &[u8], each: &mut impl FnMut(Frame<'_>)) {
+    fn read_line(&mut self, line: &[u8], each: &mut impl FnMut(Frame<'_>)) {
         let line = if std::mem::replace(&mut self.has_begun, true) {
             line
         } else {

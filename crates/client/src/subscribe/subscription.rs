@@ -17,8 +17,8 @@ use super::{
     SubscribeError,
     acks::Acks,
     line::Line,
-    position::{Arrival, Position},
     request::{self, From},
+    tracker::{Arrival, Tracker},
     transport::Transport,
 };
 use crate::{backoff::Backoff, clock::now_ms, token::Token};
@@ -82,7 +82,7 @@ pub struct Update {
 
 /// What happens to a subscriber.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Happening {
+pub enum SubscriptionEvent {
     /// It is connected; the edge named the heads of its topics.
     Connected(Welcome),
     /// An update.
@@ -102,10 +102,10 @@ pub enum Happening {
 #[derive(Debug)]
 pub struct Subscription {
     plan: Subscribe,
-    position: Position,
+    tracker: Tracker,
     connection: Option<Connection>,
     /// What has come and was not handed out.
-    come: VecDeque<Happening>,
+    come: VecDeque<SubscriptionEvent>,
     backoff: Backoff,
     resume_at: Instant,
     acks: Option<Acks>,
@@ -122,7 +122,7 @@ struct Connection {
 }
 
 impl Subscription {
-    /// A subscription, which connects when it is first asked for what happens.
+    /// Returns a subscription, which connects when it is first asked for what happens.
     ///
     /// # Errors
     /// [`SubscribeError`], where the HTTP client for acks cannot be built.
@@ -137,7 +137,7 @@ impl Subscription {
             None
         };
         Ok(Self {
-            position: Position::new(plan.topics.clone(), &cursors),
+            tracker: Tracker::new(plan.topics.clone(), &cursors),
             plan,
             connection: None,
             come: VecDeque::new(),
@@ -147,17 +147,17 @@ impl Subscription {
         })
     }
 
-    /// What happens next. Waits as long as it takes; it may be dropped and asked again.
+    /// Returns what happens next. Waits as long as it takes; it may be dropped and asked again.
     ///
     /// # Errors
     /// [`SubscribeError`], where trying again does not help.
-    pub async fn next(&mut self) -> Result<Happening, SubscribeError> {
+    pub async fn next(&mut self) -> Result<SubscriptionEvent, SubscribeError> {
         loop {
-            if let Some(happening) = self.come.pop_front() {
-                if let Happening::Update(update) = &happening {
+            if let Some(event) = self.come.pop_front() {
+                if let SubscriptionEvent::Update(update) = &event {
                     self.ack(update.topic.clone(), update.sequence).await;
                 }
-                return Ok(happening);
+                return Ok(event);
             }
             let step = if self.connection.is_none() {
                 self.connect().await
@@ -185,7 +185,7 @@ impl Subscription {
 
     async fn connect(&mut self) -> Result<(), SubscribeError> {
         sleep_until(self.resume_at).await;
-        let from = match (self.position.cursor(), &self.plan.start) {
+        let from = match (self.tracker.cursor(), &self.plan.start) {
             (Some(cursor), _) => From::Cursor(cursor),
             (None, Start::Latest) => From::Latest,
             (None, _) => From::Head,
@@ -217,20 +217,20 @@ impl Subscription {
         };
         let downs = connection.hear(self.plan.transport).await?;
         for down in downs {
-            self.take(down).await?;
+            self.apply(down).await?;
         }
         Ok(())
     }
 
-    async fn take(&mut self, down: Down) -> Result<(), SubscribeError> {
+    async fn apply(&mut self, down: Down) -> Result<(), SubscribeError> {
         match down {
             Down::Welcome(welcome) => {
                 let with_latest = self.plan.start == Start::Latest;
-                self.position.welcome(&welcome.topics, with_latest);
+                self.tracker.welcome(&welcome.topics, with_latest);
                 if let Some(connection) = &mut self.connection {
                     connection.subscriber = Some(welcome.subscriber.clone());
                 }
-                self.come.push_back(Happening::Connected(welcome));
+                self.come.push_back(SubscriptionEvent::Connected(welcome));
             }
             Down::Updates(events) => {
                 for event in events {
@@ -238,8 +238,8 @@ impl Subscription {
                 }
             }
             Down::Gap(gap) => {
-                self.position.gap(&gap);
-                self.come.push_back(Happening::Gap(gap));
+                self.tracker.gap(&gap);
+                self.come.push_back(SubscriptionEvent::Gap(gap));
             }
             Down::Ping { n } => {
                 if let Some(connection) = &mut self.connection {
@@ -264,7 +264,7 @@ impl Subscription {
         let subject = event.subject.as_deref().ok_or_else(no_update)?;
         let topic = TopicName::parse(subject).map_err(|_| no_update())?;
         let sequence = update::sequence_of(&event).ok_or_else(no_update)?;
-        match self.position.arrive(&topic, sequence) {
+        match self.tracker.arrive(&topic, sequence) {
             Arrival::Known => return Ok(()),
             Arrival::Next => self.backoff.after_success(),
             Arrival::Early => {
@@ -272,14 +272,15 @@ impl Subscription {
                     "{topic} {sequence} came before an earlier update"
                 )));
             }
-            Arrival::AfterGap(gap) => self.come.push_back(Happening::Gap(gap)),
+            Arrival::AfterGap(gap) => self.come.push_back(SubscriptionEvent::Gap(gap)),
         }
-        self.come.push_back(Happening::Update(Box::new(Update {
-            topic,
-            sequence,
-            arrived_at_ms: now_ms(),
-            event,
-        })));
+        self.come
+            .push_back(SubscriptionEvent::Update(Box::new(Update {
+                topic,
+                sequence,
+                arrived_at_ms: now_ms(),
+                event,
+            })));
         Ok(())
     }
 
@@ -314,7 +315,7 @@ impl Subscription {
         };
         let retry_in = self.backoff.after_failure().max(asked.unwrap_or_default());
         self.resume_at = Instant::now() + retry_in;
-        self.come.push_back(Happening::Lost {
+        self.come.push_back(SubscriptionEvent::Lost {
             reason: error.to_string(),
             retry_in,
         });
@@ -322,7 +323,7 @@ impl Subscription {
 }
 
 impl Connection {
-    /// What the edge says next, however many messages came at once.
+    /// Returns what the edge says next, however many messages came at once.
     async fn hear(&mut self, transport: Transport) -> Result<Vec<Down>, SubscribeError> {
         let may_ping = transport == Transport::Ws && !self.pinged;
         let patience = match &self.subscriber {
@@ -360,7 +361,7 @@ impl Connection {
     }
 }
 
-/// What a message of a WebSocket says; `None` for one that only a later edge sends.
+/// Returns what a message of a WebSocket says; `None` for one that only a later edge sends.
 fn read_message(data: &[u8]) -> Result<Option<Down>, SubscribeError> {
     let malformed = |error: &dyn std::fmt::Display| SubscribeError::Malformed(error.to_string());
     let text = std::str::from_utf8(data).map_err(|error| malformed(&error))?;
@@ -370,7 +371,7 @@ fn read_message(data: &[u8]) -> Result<Option<Down>, SubscribeError> {
     Down::from_json(text).map_err(|error| malformed(&error))
 }
 
-/// What a frame of a stream says; `None` for one that only a later edge sends.
+/// Returns what a frame of a stream says; `None` for one that only a later edge sends.
 fn read_frame(event: &[u8], data: &[u8]) -> Result<Option<Down>, SubscribeError> {
     let malformed = |error: &dyn std::fmt::Display| SubscribeError::Malformed(error.to_string());
     match event {

@@ -28,11 +28,11 @@ fn plan(edge: &TopicEdge, topics: &[&str], transport: Transport) -> Subscribe {
     }
 }
 
-/// The next happening, in a word.
+/// Returns the next event, in a word.
 async fn next(subscription: &mut Subscription) -> String {
     let next = tokio::time::timeout(Duration::from_secs(20), subscription.next());
     match next.await.expect("something happens in time").unwrap() {
-        Happening::Connected(welcome) => {
+        SubscriptionEvent::Connected(welcome) => {
             let heads: Vec<String> = welcome
                 .topics
                 .iter()
@@ -40,9 +40,9 @@ async fn next(subscription: &mut Subscription) -> String {
                 .collect();
             format!("connected {}", heads.join(","))
         }
-        Happening::Update(update) => format!("{} {}", update.topic, update.sequence),
-        Happening::Gap(gap) => format!("gap {} {}..{}", gap.topic, gap.after, gap.first),
-        Happening::Lost { .. } => "lost".to_owned(),
+        SubscriptionEvent::Update(update) => format!("{} {}", update.topic, update.sequence),
+        SubscriptionEvent::Gap(gap) => format!("gap {} {}..{}", gap.topic, gap.after, gap.first),
+        SubscriptionEvent::Lost { .. } => "lost".to_owned(),
     }
 }
 
@@ -71,7 +71,7 @@ async fn updates_come_as_they_are_published_with_all_that_was_sent() {
         edge.publish("scores/nba", "one");
         edge.publish("other", "another");
         edge.publish("scores/nba", "two");
-        let Happening::Update(update) = subscription.next().await.unwrap() else {
+        let SubscriptionEvent::Update(update) = subscription.next().await.unwrap() else {
             panic!("an update");
         };
         assert_eq!((update.sequence, update.event.id.as_str()), (2, "one"));

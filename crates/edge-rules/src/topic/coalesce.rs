@@ -29,7 +29,7 @@ pub struct Coalesce {
 }
 
 impl Coalesce {
-    /// One update or several have arrived together, for that many subscribers.
+    /// Notes that one update or several have arrived together, for that many subscribers.
     #[must_use]
     pub fn arrived(&mut self, subscribers: u32, now: u64) -> Flush {
         if self.scheduled {
@@ -49,7 +49,7 @@ impl Coalesce {
         }
     }
 
-    /// What was scheduled has been written.
+    /// Notes that what was scheduled has been written.
     pub fn flushed(&mut self, now: u64) {
         self.scheduled = false;
         self.last = Some(now);

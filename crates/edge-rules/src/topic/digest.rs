@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-/// The first half of a SHA-256 over the texts: nobody finds two lists that share one. None of the
+/// Returns the first half of a SHA-256 over the texts: nobody finds two lists that share one. None of the
 /// texts may hold a NUL, which stands between them so that no two lists run together.
 pub fn half_digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> [u8; 16] {
     let mut digest = Sha256::new();

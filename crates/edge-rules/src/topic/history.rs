@@ -39,7 +39,7 @@ pub struct HistoryLimits {
 pub struct Identity([u8; 16]);
 
 impl Identity {
-    /// The identity of an event. An attribute holds no NUL.
+    /// Returns the identity of an event. An attribute holds no NUL.
     #[must_use]
     pub fn of(source: &str, id: &str) -> Self {
         Self(half_digest([source, id]))
@@ -125,7 +125,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Nothing was missed, or nothing is wanted: whoever starts at the head.
+    /// Returns a replay of nothing: none was missed, or none is wanted.
     #[must_use]
     pub fn at_head(head: u64) -> Self {
         Self {
@@ -137,13 +137,13 @@ impl Replay {
         }
     }
 
-    /// The gap: the cursor, and the first sequence that is left.
+    /// Returns the gap: the cursor, and the first sequence that is left.
     #[must_use]
     pub fn lost(&self) -> Option<(u64, u64)> {
         self.gap.map(|first| (self.after, first))
     }
 
-    /// The cursor of whoever has taken this.
+    /// Returns the cursor of whoever has taken this.
     #[must_use]
     pub fn reaches(&self) -> u64 {
         if !self.more {
@@ -169,7 +169,7 @@ pub struct History {
 }
 
 impl History {
-    /// The history as its rows say, each kind ordered by sequence. A new topic has none.
+    /// Returns the history as its rows say, each kind ordered by sequence. A new topic has none.
     pub fn restore(
         limits: HistoryLimits,
         updates: impl IntoIterator<Item = Kept>,
@@ -191,13 +191,13 @@ impl History {
         }
     }
 
-    /// Sequence of the newest update; 0 where there is none yet.
+    /// Returns the sequence of the newest update; 0 where there is none yet.
     #[must_use]
     pub fn head(&self) -> u64 {
         self.head
     }
 
-    /// The newest update: the topic's value.
+    /// Returns the newest update: the topic's value.
     #[must_use]
     pub fn latest(&self) -> Option<&Update> {
         self.updates.back().map(|kept| &kept.update)
@@ -269,7 +269,7 @@ impl History {
         trim
     }
 
-    /// When [`History::trim`] has something to do, in milliseconds since the Unix epoch.
+    /// Returns when [`History::trim`] has something to do, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn next_due(&self) -> Option<u64> {
         let update = self
@@ -284,7 +284,7 @@ impl History {
         [update, identity].into_iter().flatten().min()
     }
 
-    /// What somebody missed who has everything up to `after`: as many updates as fit in `max_bytes`,
+    /// Returns what somebody missed who has everything up to `after`: as many updates as fit in `max_bytes`,
     /// and at least one. A cursor ahead of the head is of another numbering, and told as a gap.
     #[must_use]
     pub fn replay(&self, after: u64, max_bytes: usize) -> Replay {
@@ -339,7 +339,7 @@ mod tests {
         Identity::of("/s", &n.to_string())
     }
 
-    /// A history that took `n` events, one each millisecond.
+    /// Returns a history that took `n` events, one each millisecond.
     fn of(n: u64) -> History {
         let mut history = empty();
         for n in 1..=n {

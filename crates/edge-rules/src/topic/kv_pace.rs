@@ -23,7 +23,7 @@ pub struct KvPace {
 }
 
 impl KvPace {
-    /// As it was stored: the topic's head and the sequence that was written last; both 0 for a new
+    /// Restores it as it was stored: the topic's head and the sequence that was written last; both 0 for a new
     /// topic.
     #[must_use]
     pub fn restore(head: u64, put_sequence: u64) -> Self {
@@ -36,13 +36,13 @@ impl KvPace {
         }
     }
 
-    /// The topic has updates up to `head`.
+    /// Notes that the topic has updates up to `head`.
     pub fn advanced(&mut self, head: u64) {
         self.head = head;
     }
 
-    /// The sequence to write now, if it is time. Say [`KvPace::done`] or [`KvPace::failed`] then; until
-    /// then there is nothing else to write.
+    /// Returns the sequence to write now, if it is time. Say [`KvPace::done`] or [`KvPace::failed`] then;
+    /// until then there is nothing else to write.
     #[must_use]
     pub fn begin(&mut self, now: u64) -> Option<u64> {
         if self.next_due()? > now {
@@ -52,7 +52,7 @@ impl KvPace {
         Some(self.head)
     }
 
-    /// `sequence` is written: store it as the last one.
+    /// Notes that `sequence` is written: store it as the last one.
     pub fn done(&mut self, sequence: u64, now: u64) {
         self.putting = false;
         self.failures = 0;
@@ -60,7 +60,7 @@ impl KvPace {
         self.next_at = now + PUT_EVERY_MS;
     }
 
-    /// The write did not work; another follows, later each time.
+    /// Notes that the write failed; another follows, later each time.
     pub fn failed(&mut self, now: u64) {
         self.putting = false;
         let doubled = PUT_EVERY_MS << self.failures.min(16);
@@ -68,15 +68,15 @@ impl KvPace {
         self.next_at = now + doubled.min(LONGEST_RETRY_MS);
     }
 
-    /// Whether KV has not the newest value yet; it may be being written.
+    /// Returns whether KV has not the newest value yet; it may be being written.
     #[must_use]
     pub fn is_behind(&self) -> bool {
         // Unequal, not greater: after a loss of the topic's storage the numbering begins anew.
         self.head != self.put && self.head > 0
     }
 
-    /// When [`KvPace::begin`] has something to write, in milliseconds since the Unix epoch; in the past
-    /// where that is now.
+    /// Returns when [`KvPace::begin`] has something to write, in milliseconds since the Unix epoch; in the
+    /// past where that is now.
     #[must_use]
     pub fn next_due(&self) -> Option<u64> {
         (self.is_behind() && self.putting.not()).then_some(self.next_at)

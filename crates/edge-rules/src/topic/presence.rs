@@ -23,7 +23,7 @@ const ROUND_TRIPS: usize = 100;
 /// late that it says nothing about the way.
 const SENT: usize = 256;
 
-/// The name under which everybody may see a subscriber: 16 hexadecimal digits of the SHA-256 of its
+/// Returns the name under which everybody may see a subscriber: 16 hexadecimal digits of the SHA-256 of its
 /// secret id, from which nobody finds the way back.
 #[must_use]
 pub fn public_id(secret: &str) -> String {
@@ -83,7 +83,7 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// A subscriber is connected: just now, or since earlier where the object was evicted meanwhile.
+    /// Notes that a subscriber is connected: just now, or since earlier where the object was evicted meanwhile.
     /// Coordinates that it did not share itself are rounded to whole degrees.
     pub fn connected(
         &mut self,
@@ -106,12 +106,12 @@ impl Roster {
         self.entries.insert(secret.to_owned(), entry);
     }
 
-    /// A subscriber is gone.
+    /// Notes that a subscriber is gone.
     pub fn left(&mut self, secret: &str) {
         self.entries.remove(secret);
     }
 
-    /// A subscriber gave a sign of life, and perhaps said where it is. Says whether it is known.
+    /// Notes a sign of life of a subscriber, and where it is if it said so. Returns whether it is known.
     pub fn heard(&mut self, secret: &str, place: Option<Place>, now: u64) -> bool {
         let Some(entry) = self.entries.get_mut(secret) else {
             return false;
@@ -123,14 +123,14 @@ impl Roster {
         true
     }
 
-    /// A subscriber has just been handed what it had missed, up to `head`.
+    /// Notes that a subscriber has just been handed what it had missed, up to `head`.
     pub fn caught_up(&mut self, secret: &str, head: u64, now: u64) {
         if let Some(entry) = self.entries.get_mut(secret) {
             entry.caught_up = Some((head, now));
         }
     }
 
-    /// An update is handed to everyone.
+    /// Notes that an update is handed to everyone.
     pub fn sent(&mut self, sequence: u64, now: u64) {
         self.sent.push_back((sequence, now));
         if self.sent.len() > SENT {
@@ -138,7 +138,7 @@ impl Roster {
         }
     }
 
-    /// A subscriber says that an update has arrived. Says whether the subscriber is known. The round
+    /// Notes that an update has arrived at a subscriber. Returns whether the subscriber is known. The round
     /// trip counts from when the update was handed to it, at its first ack.
     pub fn acked(&mut self, secret: &str, sequence: u64, now: u64) -> bool {
         if !self.heard(secret, None, now) {
@@ -162,7 +162,7 @@ impl Roster {
         true
     }
 
-    /// Those who were heard lately, longest connected first.
+    /// Returns those who were heard lately, longest connected first.
     #[must_use]
     pub fn list(&self, topic: &TopicName, now: u64) -> SubscriberList {
         let mut heard: Vec<&Entry> = self
@@ -193,7 +193,7 @@ fn rounded_unless_shared(mut place: SubscriberPlace) -> SubscriberPlace {
     place
 }
 
-/// The list of a topic whose subscribers are at several objects.
+/// Returns the list of a topic whose subscribers are at several objects.
 #[must_use]
 pub fn merge(topic: &TopicName, lists: impl IntoIterator<Item = SubscriberList>) -> SubscriberList {
     let mut merged = SubscriberList {
@@ -223,7 +223,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The whole list was told.
+    /// Notes that the whole list was told.
     #[must_use]
     pub fn list(list: &SubscriberList, now: u64) -> Self {
         Self {
@@ -240,13 +240,13 @@ impl Snapshot {
         self.shown.extend(by_id(list));
     }
 
-    /// When the next changes may be told.
+    /// Returns when the next changes may be told.
     #[must_use]
     pub fn next_due(&self) -> u64 {
         self.at + TELL_EVERY_MS
     }
 
-    /// What to tell now that the list is this one; `None` where nothing has changed, or it is too
+    /// Returns what to tell now that the list is this one; `None` where nothing has changed, or it is too
     /// early. That time has passed since somebody was heard is no change.
     pub fn changes(&mut self, list: &SubscriberList, now: u64) -> Option<SubscriberChanges> {
         if now < self.next_due() {
@@ -326,7 +326,7 @@ mod tests {
         }
     }
 
-    /// A roster of these, connected at 0 and heard then.
+    /// Returns a roster of these, connected at 0 and heard then.
     fn roster(secrets: &[&str]) -> Roster {
         let mut roster = Roster::default();
         for secret in secrets {

@@ -52,7 +52,7 @@ impl Region {
         Self::Me,
     ];
 
-    /// The location hint.
+    /// Returns the location hint.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -74,10 +74,10 @@ impl Region {
         Self::ALL.into_iter().find(|region| region.code() == code)
     }
 
-    /// The region nearest to a client, by what the platform says of a request in `request.cf`: the
-    /// `continent` in two letters, the `country` in two letters (ISO 3166-1) and the `longitude` in
-    /// degrees east. Empty texts and `None` where it says nothing, as of Tor; that is taken for eastern
-    /// North America, which most of the world's cables reach.
+    /// Returns the region nearest to a client, by what the platform says of a request in `request.cf`: the
+    /// `continent` in two letters, the `country` in two letters (ISO 3166-1) and the `longitude` in degrees
+    /// east. Empty texts and `None` where it says nothing, as of Tor; that is taken for eastern North
+    /// America, which most of the world's cables reach.
     #[must_use]
     pub fn of_client(continent: &str, country: &str, longitude: Option<f64>) -> Self {
         let east_of = |line: f64| longitude.is_some_and(|longitude| longitude > line);

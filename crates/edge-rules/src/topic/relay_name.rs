@@ -33,7 +33,7 @@ pub struct RelayName {
 }
 
 impl RelayName {
-    /// The relay of one topic. Shards are counted from 0; there are [`MAX_SHARDS`].
+    /// Returns the relay of one topic. Shards are counted from 0; there are [`MAX_SHARDS`].
     #[must_use]
     pub fn of_topic(region: Region, shard: u32, topic: TopicName) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl RelayName {
         }
     }
 
-    /// A relay for connections with several topics.
+    /// Returns a relay for connections with several topics.
     #[must_use]
     pub fn of_many(region: Region, shard: u32) -> Self {
         Self {
@@ -74,8 +74,8 @@ impl RelayName {
         }
     }
 
-    /// The object that holds the connection with this secret id, of a subscriber to `topic`: `None` for
-    /// the topic's root.
+    /// Returns the object that holds the connection with this secret id, of a subscriber to `topic`: `None`
+    /// for the topic's root.
     ///
     /// # Errors
     /// [`NotARelay`], for what is no id of ours.
@@ -93,20 +93,20 @@ impl RelayName {
         Ok(Some(Self::of_topic(region, shard, topic.clone())))
     }
 
-    /// What the secret ids of its connections begin with: its name without the topic.
+    /// Returns what the secret ids of its connections begin with: its name without the topic.
     #[must_use]
     pub fn address(&self) -> String {
         let many = if self.topic.is_some() { "" } else { MANY };
         format!("{many}{}:{}", self.region.code(), self.shard)
     }
 
-    /// Where it is.
+    /// Returns the region that it is in.
     #[must_use]
     pub fn region(&self) -> Region {
         self.region
     }
 
-    /// Its topic; `None` for one that takes connections with several.
+    /// Returns its topic; `None` for one that takes connections with several.
     #[must_use]
     pub fn topic(&self) -> Option<&TopicName> {
         self.topic.as_ref()

@@ -49,13 +49,13 @@ impl EventJson {
         }
     }
 
-    /// The text.
+    /// Returns the event's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.get()
     }
 
-    /// The text with the stamp `deliveredat` as its last member.
+    /// Returns the text with the stamp `deliveredat` as its last member.
     ///
     /// An object with members ends with `}`, and before that another member may always stand. So the
     /// stamp is put there, and every byte of the event, its data above all, stays as it is. A topic
@@ -106,7 +106,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// An update whose data is its sequence.
+    /// Returns an update whose data is its sequence.
     pub(in crate::topic) fn update(sequence: u64) -> Update {
         let mut event = Event::new(sequence.to_string(), "/s", "t");
         event.data = Some(Data::from_json(&sequence).unwrap());

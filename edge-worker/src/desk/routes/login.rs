@@ -131,7 +131,7 @@ async fn limit(context: &RequestContext, key: &str) -> Result<(), Error> {
     }
 }
 
-/// What counts as one client: an IPv4 address, or the /64 network of an IPv6 one, which is the least
+/// Returns what counts as one client: an IPv4 address, or the /64 network of an IPv6 one, which is the least
 /// that anybody gets and so all of it one client's.
 fn network(address: &str) -> String {
     match address.parse::<IpAddr>() {
@@ -163,7 +163,7 @@ fn open_ticket(context: &RequestContext, ticket: Ticket) {
     });
 }
 
-/// Which of `desks` takes a login, by the hash of what names it (FNV-1a, 64 bits).
+/// Returns which of `desks` takes a login, by the hash of what names it (FNV-1a, 64 bits).
 fn desk_of(name: &str, desks: u32) -> u32 {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -172,7 +172,7 @@ fn desk_of(name: &str, desks: u32) -> u32 {
     u32::try_from(hash % u64::from(desks.max(1))).unwrap_or(0)
 }
 
-/// SHA-256 of a body in hexadecimal: tells a repeated login from another under the same id.
+/// Returns the SHA-256 of a body in hexadecimal: tells a repeated login from another under the same id.
 fn digest(body: &[u8]) -> String {
     Sha256::digest(body)
         .iter()

@@ -18,22 +18,22 @@ thread_local! {
     static RANGES: RefCell<Memory<Region>> = RefCell::default();
 }
 
-/// Over how many relays a topic's subscribers in a region are spread, as the root said lately.
+/// Returns over how many relays a topic's subscribers in a region are spread, as the root said lately.
 pub fn shards(topic: &TopicName, region: Region, now_ms: u64) -> Option<u32> {
     SHARDS.with_borrow(|memory| memory.get(&(topic.clone(), region), now_ms))
 }
 
-/// The root has said over how many.
+/// Notes over how many, as the root has just said.
 pub fn note_shards(topic: &TopicName, region: Region, shards: u32, now_ms: u64) {
     SHARDS.with_borrow_mut(|memory| memory.note((topic.clone(), region), shards, now_ms));
 }
 
-/// Over how many of a region's relays for several topics there was room lately.
+/// Returns over how many of a region's relays for several topics there was room lately.
 pub fn range(region: Region, now_ms: u64) -> Option<u32> {
     RANGES.with_borrow(|memory| memory.get(&region, now_ms))
 }
 
-/// There is room over that many of a region's relays for several topics.
+/// Notes that there is room over that many of a region's relays for several topics.
 pub fn note_range(region: Region, range: u32, now_ms: u64) {
     RANGES.with_borrow_mut(|memory| memory.note(region, range, now_ms));
 }

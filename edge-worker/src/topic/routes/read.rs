@@ -72,7 +72,7 @@ async fn since(
     Ok((answer, Tier::Object))
 }
 
-/// The topic's object is asked first, which has the very latest; where it cannot be reached, KV has
+/// Asks the topic's object first, which has the very latest; where it cannot be reached, KV has
 /// what was the latest a moment ago.
 async fn latest(
     context: &RequestContext,
@@ -107,13 +107,14 @@ async fn latest(
     Ok((answer, place))
 }
 
-/// For how many whole seconds the right to read lasts: a long poll does not outlive its token.
+/// Returns for how many whole seconds the right to read lasts: a long poll does not outlive its token.
 fn seconds_left(topic: &TopicName, claims: Option<&Claims>, now_ms: u64) -> u32 {
     let expires_at_ms = expires_at_ms(iter::once(topic), claims).unwrap_or(u64::MAX);
     u32::try_from(expires_at_ms.saturating_sub(now_ms) / 1000).unwrap_or(u32::MAX)
 }
 
-/// A cache may keep what is public, and must ask before it uses it; what is private it may not keep.
+/// Returns what caches may do: keep what is public and ask before they use it; what is private they may
+/// not keep.
 fn cache_control(topic: &TopicName) -> &'static str {
     if topic.is_private() {
         "private, no-store"

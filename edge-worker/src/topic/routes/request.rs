@@ -32,7 +32,7 @@ struct Whereabouts {
     longitude: Option<f64>,
 }
 
-/// A request that begins at the heads of these topics.
+/// Returns a request that begins at the heads of these topics.
 pub fn subscription(
     context: &RequestContext,
     wire: Wire,
@@ -56,7 +56,7 @@ pub fn subscription(
     }
 }
 
-/// The topic that a path names.
+/// Returns the topic that a path names.
 ///
 /// # Errors
 /// [`Error::Topic`].
@@ -65,7 +65,7 @@ pub fn topic(text: &str) -> Result<TopicName, Error> {
     Ok(TopicName::parse(&text)?)
 }
 
-/// The topics that a query names, each once, in its order.
+/// Returns the topics that a query names, each once, in its order.
 ///
 /// # Errors
 /// [`Error::Topic`], and [`Error::TopicCount`] for none or more than
@@ -87,7 +87,7 @@ pub fn topics(head: &Head) -> Result<Vec<TopicName>, Error> {
     Ok(topics)
 }
 
-/// The sequence numbers after which a client resumes: see [`Head::last_event_id`].
+/// Returns the sequence numbers after which a client resumes: see [`Head::last_event_id`].
 ///
 /// # Errors
 /// [`Error::Cursor`].
@@ -99,12 +99,12 @@ pub fn cursors(head: &Head, topics: &[TopicName]) -> Result<Cursors, Error> {
     Ok(Cursors::parse(&text, topics)?)
 }
 
-/// Whether the current value is to come first.
+/// Returns whether the current value is to come first.
 pub fn wants_latest(head: &Head) -> bool {
     matches!(head.query_value("latest"), Some("1" | "true"))
 }
 
-/// The sequence number that `?since=` names.
+/// Returns the sequence number that `?since=` names.
 ///
 /// # Errors
 /// [`Error::Cursor`] for what is no number.
@@ -138,7 +138,7 @@ impl Known {
         Self::These(value.split(',').filter_map(sequence_of_tag).collect())
     }
 
-    /// Whether the client has this update.
+    /// Returns whether the client has this update.
     pub fn has(&self, sequence: u64) -> bool {
         match self {
             Self::Any => true,
@@ -146,7 +146,7 @@ impl Known {
         }
     }
 
-    /// The newest update that the client says it has; 0 for none in particular.
+    /// Returns the newest update that the client says it has; 0 for none in particular.
     pub fn newest(&self) -> u64 {
         match self {
             Self::Any => 0,

@@ -103,7 +103,7 @@ struct Destination<'a> {
 }
 
 impl Destination<'_> {
-    /// At the topic's root, or at one of its relays, any of which is as good as another.
+    /// Connects at the topic's root, or at one of its relays, any of which is as good as another.
     async fn of_one(&self, topic: &TopicName) -> Result<Reply, Error> {
         let (region, now) = (self.region(), self.context.head.now_ms);
         let mut known = placement::shards(topic, region, now);
@@ -130,8 +130,8 @@ impl Destination<'_> {
         Err(Error::TooManySubscribers)
     }
 
-    /// At one of the region's relays for several topics: connections with the same topics together, as
-    /// far as there is room, since each relay has to follow each of its topics.
+    /// Connects at one of the region's relays for several topics: connections with the same topics together,
+    /// as far as there is room, since each relay has to follow each of its topics.
     async fn of_several(&self, topics: &[TopicName]) -> Result<Reply, Error> {
         let (region, now) = (self.region(), self.context.head.now_ms);
         let together = together(topics);
@@ -153,7 +153,7 @@ impl Destination<'_> {
         Err(Error::TooManySubscribers)
     }
 
-    /// At this relay, unless it is full or cannot be reached.
+    /// Connects at this relay, unless it is full or cannot be reached.
     async fn at(&self, relay: &RelayName) -> Option<Reply> {
         match relay::client::subscribe(self.context, relay, &self.subscription).await {
             Ok(response) => response.map(Reply::Untouched),
@@ -169,7 +169,7 @@ impl Destination<'_> {
     }
 }
 
-/// A number that is the same for the same topics, whatever their order.
+/// Returns a number that is the same for the same topics, whatever their order.
 fn together(topics: &[TopicName]) -> u32 {
     let mut names: Vec<&str> = topics.iter().map(TopicName::as_str).collect();
     names.sort_unstable();
@@ -177,7 +177,7 @@ fn together(topics: &[TopicName]) -> u32 {
     u32::from_be_bytes([a, b, c, d])
 }
 
-/// Any number below `count`.
+/// Returns any number below `count`.
 fn any_of(count: u32) -> u32 {
     #[expect(
         clippy::cast_possible_truncation,

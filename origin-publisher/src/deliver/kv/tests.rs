@@ -282,11 +282,14 @@ async fn a_body_that_is_refused_as_too_large_is_halved() {
 #[tokio::test]
 async fn a_wrong_token_or_namespace_or_a_sick_provider_loses_nothing() {
     let mut running = Running::new().await;
-    let no_namespace = json!({
-        "success": false, "errors": [{ "code": 10_013, "message": "namespace not found" }],
-    });
+    let refused = |code: i64, message: &str| {
+        let errors = json!([{ "code": code, "message": message }]);
+        let body = json!({ "success": false, "errors": errors });
+        ResponseTemplate::new(400).set_body_json(body)
+    };
     running.provider.0.lock().unwrap().whole = vec![
-        ResponseTemplate::new(400).set_body_json(no_namespace),
+        refused(10_013, "namespace not found"),
+        refused(6003, "Invalid request headers"),
         ResponseTemplate::new(502),
         ResponseTemplate::new(403),
     ];

@@ -1,4 +1,4 @@
-//! How an update is told: its data, its stamps, and the times between them. A difference between two
+//! An update as text: its data, its stamps, and the times between them. A difference between two
 //! clocks also says how far these are apart, and is marked with `~`.
 
 use std::fmt::Write as _;
@@ -30,7 +30,7 @@ pub struct Span {
 /// A stamp: its name, whose clock took it (none: the subscriber's), and when.
 type Taken = (&'static str, Option<Clock>, u64);
 
-fn taken(update: &Update) -> Vec<Taken> {
+fn stamps(update: &Update) -> Vec<Taken> {
     Stamps::of_event(&update.event)
         .iter()
         .map(|(point, at)| (point.name(), Some(point.clock()), at))
@@ -38,10 +38,10 @@ fn taken(update: &Update) -> Vec<Taken> {
         .collect()
 }
 
-/// The times between the stamps of an update, from its publishing to its arrival.
+/// Returns the times between the stamps of an update, from its publishing to its arrival.
 #[must_use]
 pub fn spans(update: &Update) -> Vec<Span> {
-    taken(update)
+    stamps(update)
         .windows(2)
         .filter_map(|pair| match pair {
             [(from, before, from_at), (to, after, to_at)] => Some(Span {
@@ -55,7 +55,7 @@ pub fn spans(update: &Update) -> Vec<Span> {
         .collect()
 }
 
-/// An update in two lines for people. Nothing in it can steer a terminal.
+/// Returns an update in two lines for people. Nothing in it can steer a terminal.
 #[must_use]
 pub fn lines(update: &Update) -> String {
     let mut lines = format!(
@@ -65,7 +65,7 @@ pub fn lines(update: &Update) -> String {
         content(&update.event)
     );
     let mut spans = spans(update).into_iter();
-    for (name, _, _) in taken(update) {
+    for (name, _, _) in stamps(update) {
         // Writing to a string cannot fail.
         let _ = write!(lines, " {}", name.trim_end_matches("at"));
         if let Some(span) = spans.next() {
@@ -77,7 +77,7 @@ pub fn lines(update: &Update) -> String {
     lines
 }
 
-/// The time of day in UTC, such as `14:03:27.817Z`.
+/// Returns the time of day in UTC, such as `14:03:27.817Z`.
 fn time_of_day(at_ms: u64) -> String {
     let (seconds, ms) = (at_ms / 1000, at_ms % 1000);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
@@ -86,7 +86,7 @@ fn time_of_day(at_ms: u64) -> String {
 
 /// An update for programs.
 #[derive(Debug, Serialize)]
-pub struct Told<'a> {
+pub struct Rendered<'a> {
     /// The topic.
     topic: &'a str,
     /// Its number on the topic.
@@ -99,8 +99,8 @@ pub struct Told<'a> {
     event: &'a Event,
 }
 
-impl<'a> Told<'a> {
-    /// The form of `update`.
+impl<'a> Rendered<'a> {
+    /// Returns the form of `update`.
     #[must_use]
     pub fn of(update: &'a Update) -> Self {
         Self {
@@ -128,7 +128,7 @@ fn content(event: &Event) -> String {
     }
 }
 
-/// A text without the characters that a terminal obeys.
+/// Returns a text without the characters that a terminal obeys.
 fn harmless(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_program_gets_the_event_as_it_is_and_the_times() {
         let update = update(None);
-        let json = serde_json::to_value(Told::of(&update)).unwrap();
+        let json = serde_json::to_value(Rendered::of(&update)).unwrap();
         assert_eq!(json["sequence"], 42);
         assert_eq!(json["event"]["receivedat"], "990");
         let at_edge = &json["spans"][1];

@@ -1,13 +1,13 @@
-//! What has been received of each topic, and so where a subscriber goes on: no update is told twice, and
-//! one that is missing is noticed.
+//! What has been received of each topic, and so where a subscriber goes on: no update is passed on twice,
+//! and one that is missing is noticed.
 
 use std::collections::BTreeMap;
 
 use headstart_protocol::{channel::Gap, cursor::Cursors, topic::TopicName};
 
-/// The position of one subscriber on its topics.
+/// How far one subscriber has got on each of its topics.
 #[derive(Debug)]
-pub struct Position {
+pub struct Tracker {
     topics: Vec<TopicName>,
     /// For each topic, the sequence of the last update that it has; none before the first welcome.
     have: BTreeMap<TopicName, u64>,
@@ -22,15 +22,15 @@ pub enum Arrival {
     Next,
     /// One that it has.
     Known,
-    /// Later than the next one, and the edge told of no gap. Asking again after the cursor brings what is
+    /// Later than the next one, and the edge reported no gap. Asking again after the cursor brings what is
     /// missing.
     Early,
     /// The same, after it was asked again: what is missing will not come.
     AfterGap(Gap),
 }
 
-impl Position {
-    /// The position of a subscriber that has what `cursors` say.
+impl Tracker {
+    /// Returns the tracker of a subscriber that has what `cursors` say.
     #[must_use]
     pub fn new(topics: Vec<TopicName>, cursors: &Cursors) -> Self {
         let have = topics
@@ -44,7 +44,7 @@ impl Position {
         }
     }
 
-    /// The cursor to go on from; `None` before anything is known.
+    /// Returns the cursor to go on from; `None` before anything is known.
     #[must_use]
     pub fn cursor(&self) -> Option<String> {
         let at: Vec<(&TopicName, u64)> = self.have.iter().map(|(topic, at)| (topic, *at)).collect();
@@ -62,7 +62,7 @@ impl Position {
         }
     }
 
-    /// The edge has welcomed the subscriber and named the heads. A topic of which nothing is known begins
+    /// Notes the heads of the edge's welcome. A topic of which nothing is known begins
     /// at its head, or with its latest update.
     pub fn welcome(&mut self, heads: &BTreeMap<TopicName, u64>, with_latest: bool) {
         for topic in &self.topics {
@@ -72,7 +72,7 @@ impl Position {
         }
     }
 
-    /// An update has come.
+    /// Notes an update, and returns what it is to the subscriber.
     pub fn arrive(&mut self, topic: &TopicName, sequence: u64) -> Arrival {
         let have = self.have.entry(topic.clone()).or_default();
         if sequence <= *have {
@@ -96,7 +96,7 @@ impl Position {
         })
     }
 
-    /// The edge has told of a gap: the next update is the first that is left.
+    /// Notes a gap that the edge reported: the next update is the first that is left.
     pub fn gap(&mut self, gap: &Gap) {
         self.is_suspicious = false;
         self.have
@@ -114,10 +114,10 @@ mod tests {
         TopicName::parse(name).unwrap()
     }
 
-    fn position(names: &[&str], cursor: &str) -> Position {
+    fn tracker(names: &[&str], cursor: &str) -> Tracker {
         let topics: Vec<TopicName> = names.iter().map(|name| topic(name)).collect();
         let cursors = Cursors::parse(cursor, &topics).unwrap_or_default();
-        Position::new(topics, &cursors)
+        Tracker::new(topics, &cursors)
     }
 
     fn heads(heads: &[(&str, u64)]) -> BTreeMap<TopicName, u64> {
@@ -129,11 +129,11 @@ mod tests {
 
     #[test]
     fn without_a_cursor_it_begins_where_the_welcome_says() {
-        let mut at_head = position(&["a"], "");
+        let mut at_head = tracker(&["a"], "");
         assert_eq!(at_head.cursor(), None);
         at_head.welcome(&heads(&[("a", 57)]), false);
         assert_eq!(at_head.cursor().as_deref(), Some("57"));
-        let mut with_latest = position(&["a", "b"], "");
+        let mut with_latest = tracker(&["a", "b"], "");
         with_latest.welcome(&heads(&[("a", 57), ("b", 0)]), true);
         assert_eq!(with_latest.cursor().as_deref(), Some("a=56,b=0"));
         assert_eq!(with_latest.arrive(&topic("a"), 57), Arrival::Next);
@@ -141,50 +141,50 @@ mod tests {
 
     #[test]
     fn a_cursor_is_not_moved_by_a_welcome() {
-        let mut position = position(&["a", "b"], "a=42");
-        assert_eq!(position.cursor().as_deref(), Some("a=42"));
-        position.welcome(&heads(&[("a", 57), ("b", 7)]), false);
-        assert_eq!(position.cursor().as_deref(), Some("a=42,b=7"));
+        let mut tracker = tracker(&["a", "b"], "a=42");
+        assert_eq!(tracker.cursor().as_deref(), Some("a=42"));
+        tracker.welcome(&heads(&[("a", 57), ("b", 7)]), false);
+        assert_eq!(tracker.cursor().as_deref(), Some("a=42,b=7"));
     }
 
     #[test]
     fn what_is_known_is_told_from_what_is_next_and_what_is_early() {
-        let mut position = position(&["a"], "42");
-        assert_eq!(position.arrive(&topic("a"), 42), Arrival::Known);
-        assert_eq!(position.arrive(&topic("a"), 43), Arrival::Next);
-        assert_eq!(position.arrive(&topic("a"), 45), Arrival::Early);
+        let mut tracker = tracker(&["a"], "42");
+        assert_eq!(tracker.arrive(&topic("a"), 42), Arrival::Known);
+        assert_eq!(tracker.arrive(&topic("a"), 43), Arrival::Next);
+        assert_eq!(tracker.arrive(&topic("a"), 45), Arrival::Early);
         assert_eq!(
-            position.cursor().as_deref(),
+            tracker.cursor().as_deref(),
             Some("43"),
             "to be asked for again"
         );
-        assert_eq!(position.arrive(&topic("a"), 44), Arrival::Next);
-        assert_eq!(position.arrive(&topic("a"), 45), Arrival::Next);
+        assert_eq!(tracker.arrive(&topic("a"), 44), Arrival::Next);
+        assert_eq!(tracker.arrive(&topic("a"), 45), Arrival::Next);
     }
 
     #[test]
     fn what_is_missing_twice_is_a_gap() {
-        let mut position = position(&["a"], "42");
-        assert_eq!(position.arrive(&topic("a"), 45), Arrival::Early);
+        let mut tracker = tracker(&["a"], "42");
+        assert_eq!(tracker.arrive(&topic("a"), 45), Arrival::Early);
         let gap = Gap {
             topic: topic("a"),
             after: 42,
             first: 45,
         };
-        assert_eq!(position.arrive(&topic("a"), 45), Arrival::AfterGap(gap));
-        assert_eq!(position.arrive(&topic("a"), 46), Arrival::Next);
+        assert_eq!(tracker.arrive(&topic("a"), 45), Arrival::AfterGap(gap));
+        assert_eq!(tracker.arrive(&topic("a"), 46), Arrival::Next);
     }
 
     #[test]
     fn after_a_gap_the_first_that_is_left_is_next_also_where_numbering_began_anew() {
-        let mut position = position(&["a"], "42");
+        let mut tracker = tracker(&["a"], "42");
         for (first, next) in [(50, 50), (1, 1)] {
-            position.gap(&Gap {
+            tracker.gap(&Gap {
                 topic: topic("a"),
                 after: 42,
                 first,
             });
-            assert_eq!(position.arrive(&topic("a"), next), Arrival::Next);
+            assert_eq!(tracker.arrive(&topic("a"), next), Arrival::Next);
         }
     }
 
@@ -196,15 +196,15 @@ mod tests {
             connections in proptest::collection::vec((0_usize..6, any::<bool>(), 0_u64..4), 1..30),
         ) {
             let a = topic("a");
-            let mut position = position(&["a"], "0");
+            let mut tracker = tracker(&["a"], "0");
             let mut told = Vec::new();
             for (count, skips, back) in connections {
-                let from: u64 = position.cursor().unwrap().parse().unwrap();
+                let from: u64 = tracker.cursor().unwrap().parse().unwrap();
                 let mut sequence = from.saturating_sub(back);
                 for step in 0..count {
                     // A connection after one with missing updates is a good one.
-                    sequence += if skips && step == 1 && !position.is_suspicious { 2 } else { 1 };
-                    match position.arrive(&a, sequence) {
+                    sequence += if skips && step == 1 && !tracker.is_suspicious { 2 } else { 1 };
+                    match tracker.arrive(&a, sequence) {
                         Arrival::Next => told.push(sequence),
                         Arrival::Known => {}
                         Arrival::Early => break,
