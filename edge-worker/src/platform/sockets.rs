@@ -106,7 +106,7 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// The connections of an object.
+    /// Finds the connections of an object.
     pub fn of(state: &State) -> Self {
         let object = state.id().to_string();
         Self {
@@ -116,7 +116,7 @@ impl Sockets {
         }
     }
 
-    /// The object's id, which names it in JavaScript's memory.
+    /// Returns the object's id, which names it in JavaScript's memory.
     pub fn object(&self) -> &str {
         &self.subscribers
     }
@@ -180,7 +180,7 @@ impl Sockets {
         }
     }
 
-    /// The ids of subscribers' streams that have ended since this was asked last.
+    /// Returns the ids of subscribers' streams that have ended since this was asked last.
     pub fn take_ended(&self) -> Vec<String> {
         take_ended_js(&self.subscribers)
             .lines()
@@ -202,8 +202,8 @@ impl Sockets {
             .map_err(|error| Error::platform("accepting a WebSocket", &error))
     }
 
-    /// When a WebSocket's client last sent the text that the platform answers by itself, in milliseconds
-    /// since the Unix epoch; 0 for never.
+    /// Returns when a WebSocket's client last sent the text that the platform answers by itself, in
+    /// milliseconds since the Unix epoch; 0 for never.
     pub fn pinged_at_ms(&self, socket: &WebSocket) -> u64 {
         #[expect(
             clippy::cast_possible_truncation,
@@ -221,7 +221,7 @@ impl Sockets {
 pub struct Streams(String);
 
 impl Streams {
-    /// The streams of an object.
+    /// Finds the streams of an object.
     pub fn of(state: &State) -> Self {
         Self(format!("{} all", state.id()))
     }
@@ -262,7 +262,7 @@ pub fn attach(socket: &WebSocket, attachment: &impl Serialize) -> Result<(), Err
     attach_js(socket.as_ref(), &json(attachment)).map_err(|error| keeping(&error))
 }
 
-/// A WebSocket is told everything from now on.
+/// Tells a WebSocket everything from now on.
 ///
 /// # Errors
 /// [`Error::Platform`] when the platform does not take it.
@@ -281,13 +281,14 @@ pub fn attachment<T: DeserializeOwned>(socket: &WebSocket) -> Option<T> {
     serde_json::from_str(&text).ok()
 }
 
-/// The client of a WebSocket has said something, and so keeps up.
+/// Notes that the client of a WebSocket has said something, and so keeps up.
 pub fn heard(socket: &WebSocket) {
     // A socket that the platform knows no more is none that falls behind.
     let _ = heard_js(socket.as_ref());
 }
 
-/// The jitter keeps streams that were opened together from coming back together.
+/// Returns how long a stream lives. The jitter keeps streams that were opened together from coming back
+/// together.
 fn life_ms(life: Duration, at_most: Option<Duration>) -> f64 {
     let at_most_ms = at_most.map_or(f64::INFINITY, |time| time.as_secs_f64() * 1000.0);
     with_jitter(life).min(at_most_ms)
@@ -298,7 +299,7 @@ fn with_jitter(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0 * (0.9 + 0.2 * platform::random())
 }
 
-/// What is written, as JavaScript takes it: bytes or text.
+/// Returns what is written, as JavaScript takes it: bytes or text.
 fn values(messages: &[Message]) -> Array {
     let values = messages.iter().map(|message| match message {
         Message::Bytes(bytes) => Uint8Array::from(bytes.as_slice()).into(),

@@ -18,7 +18,7 @@ pub const TRY_AGAIN: u16 = 1013;
 /// A message over the limit.
 pub const TOO_BIG: u16 = 1009;
 
-/// The code to answer a close with. Codes that only report, and never travel, may not be sent: 1005
+/// Returns the code to answer a close with. Codes that only report, and never travel, may not be sent: 1005
 /// (none was given), 1006 (the connection broke), 1015 (TLS failed).
 pub fn closing_code(received: usize) -> u16 {
     match u16::try_from(received) {
@@ -27,7 +27,7 @@ pub fn closing_code(received: usize) -> u16 {
     }
 }
 
-/// Whether a request asks for a WebSocket.
+/// Returns whether a request asks for a WebSocket.
 pub fn is_upgrade(context: &RequestContext) -> bool {
     context
         .header("upgrade")
@@ -46,7 +46,7 @@ pub fn require_upgrade(context: &RequestContext) -> Result<(), Error> {
     }
 }
 
-/// A pair of connected sockets: the client's end and ours.
+/// Makes a pair of connected sockets: the client's end and ours.
 ///
 /// # Errors
 /// [`Error::Platform`].

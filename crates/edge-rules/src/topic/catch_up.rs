@@ -18,7 +18,7 @@ pub struct Missed {
 }
 
 impl Missed {
-    /// What one replay says, whole.
+    /// Takes what one replay says, whole.
     pub fn of(topic: TopicName, replay: Replay) -> Self {
         Self {
             topic,

@@ -303,7 +303,7 @@ impl SessionTable {
         left.flat_map(|group| self.groups.leave(group)).collect()
     }
 
-    /// A session was told everything of a topic just now, or earlier where its object has slept meanwhile.
+    /// Notes that a session was told everything of a topic: now, or earlier where its object has slept since.
     fn present(&mut self, id: &str, topic: &TopicName, now: u64) {
         if let Some(Entry { session, .. }) = self.entries.get(id) {
             let roster = self.rosters.entry(topic.clone()).or_default();

@@ -40,7 +40,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// With the cursors of a client that resumes.
+    /// Adds the cursors of a client that resumes.
     #[must_use]
     pub fn after(mut self, cursors: &Cursors) -> Self {
         for wanted in &mut self.wanted {

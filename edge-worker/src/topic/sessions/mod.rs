@@ -42,7 +42,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// The sessions of an object, of which nothing is known until [`Sessions::restore`].
+    /// Makes the sessions of an object, of which nothing is known until [`Sessions::restore`].
     pub fn of(state: State) -> Self {
         Self {
             sockets: Sockets::of(&state),

@@ -34,29 +34,29 @@ const AUTH_WITHIN: Duration = Duration::from_secs(10);
 
 /// The object.
 pub trait SubscriberObject: Sized + 'static {
-    /// Who is connected.
+    /// Returns who is connected.
     fn sessions(&self) -> &Sessions;
 
-    /// The bindings of its deployment.
+    /// Returns the bindings of its deployment.
     fn env(&self) -> &Env;
 
-    /// Loads what was here before, if the object has just begun anew. Gives whether there is anything.
+    /// Loads what was here before, if the object has just begun anew. Returns whether there is anything.
     fn begin_again(self: &Rc<Self>, config: &Config) -> Result<bool, Error>;
 
-    /// When it has something to do, in milliseconds since the Unix epoch.
+    /// Returns when it has something to do, in milliseconds since the Unix epoch.
     fn next_due(&self) -> Result<Option<u64>, Error>;
 
-    /// What the secret ids of its sessions begin with.
+    /// Returns what the secret ids of its sessions begin with.
     fn address(&self) -> Result<String, Error>;
 
-    /// What a subscriber missed, of each of its topics. Nothing may be awaited between the moment this is
+    /// Finds what a subscriber missed, of each of its topics. Nothing may be awaited between the moment this is
     /// true of and the end of the future.
     fn catch_up(
         self: &Rc<Self>,
         subscription: Subscription,
     ) -> impl Future<Output = Result<Vec<Missed>, Error>>;
 
-    /// A subscriber publishes an update, as it may, and is to be told what becomes of it.
+    /// Publishes an update of a subscriber, as it may, which is to be told what becomes of it.
     fn publish(
         self: &Rc<Self>,
         socket: &WebSocket,
@@ -64,7 +64,7 @@ pub trait SubscriberObject: Sized + 'static {
         event: Event,
     ) -> Result<(), Error>;
 
-    /// Nobody is left for these topics.
+    /// Notes that nobody is left for these topics.
     fn emptied(&self, topics: Vec<TopicName>) -> Result<(), Error>;
 }
 
@@ -158,7 +158,7 @@ pub async fn set_alarm<H: SubscriberObject>(object: &H) -> Result<(), Error> {
     object.sessions().set_alarm(object.next_due()?).await
 }
 
-/// A WebSocket's client says something.
+/// Hears what a WebSocket's client says.
 ///
 /// # Errors
 /// [`Error::Misconfigured`], [`Error::Platform`].
@@ -232,7 +232,7 @@ fn note<H: SubscriberObject>(
     Ok(())
 }
 
-/// The topic of an event that a session may publish; else why it may not.
+/// Returns the topic of an event that a session may publish; else why it may not.
 fn may_publish(session: &Session, event: &Event) -> Result<TopicName, String> {
     let topic = update::check(event).map_err(|error| error.to_string())?;
     let may = session.subscription.claims.as_ref().is_some_and(|claims| {
@@ -245,7 +245,7 @@ fn may_publish(session: &Session, event: &Event) -> Result<TopicName, String> {
     }
 }
 
-/// A WebSocket has gone.
+/// Notes that a WebSocket has gone.
 ///
 /// # Errors
 /// [`Error::Misconfigured`], [`Error::Platform`].
@@ -267,7 +267,7 @@ pub fn forget_ended<H: SubscriberObject>(object: &H) -> Result<(), Error> {
     object.emptied(object.sessions().forget_ended())
 }
 
-/// `POST .../acks`, of a subscriber to `topic`.
+/// Answers `POST .../acks`, of a subscriber to `topic`.
 ///
 /// # Errors
 /// [`Error::Platform`].
@@ -284,7 +284,7 @@ pub async fn ack<H: SubscriberObject>(
     Ok(Answer::json(200, &known).into())
 }
 
-/// An answer that the object itself gives.
+/// Returns an answer that the object itself gives.
 pub fn served_from_here(answer: Answer, node: &str) -> Reply {
     let mut timings = Timings::default();
     timings.note(Tier::Object, 0);

@@ -110,7 +110,7 @@ pub fn publish_failed(socket: &WebSocket, id: &str, status: Status, reason: impl
     published(socket, result);
 }
 
-/// A client that has gone is told nothing.
+/// Says something to a client, unless it has gone.
 fn say(socket: &WebSocket, down: &Down) {
     if let Some(session) = sockets::attachment::<Session>(socket) {
         for message in session.subscription.wire.codec().say(down) {
