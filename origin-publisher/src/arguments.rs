@@ -167,10 +167,10 @@ pub struct ConfigArgs {
     /// URL of the first edge [edges.0.url]
     #[arg(long, value_name = "URL")]
     pub edge_url: Option<String>,
-    /// Purchase history to learn from [generate.history]
+    /// Purchase history to learn from [generate.retail.history]
     #[arg(long, value_name = "FILE")]
     pub history: Option<PathBuf>,
-    /// How much work one offer is [generate.effort]
+    /// How much work one offer is [generate.retail.effort]
     #[arg(long, value_name = "N")]
     pub effort: Option<u32>,
     /// Offers generated at the same time, 0 for one on each core [generate.workers]
@@ -204,12 +204,12 @@ impl ConfigArgs {
         let named = [
             flag("edges.0.url", "--edge-url", self.edge_url.clone()),
             flag(
-                "generate.history",
+                "generate.retail.history",
                 "--history",
                 self.history.as_deref().map(text),
             ),
             flag(
-                "generate.effort",
+                "generate.retail.effort",
                 "--effort",
                 self.effort.map(|effort| effort.to_string()),
             ),

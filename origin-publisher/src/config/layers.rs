@@ -11,7 +11,7 @@ use toml::{Table, Value as Toml};
 
 use super::{
     Config, ConfigError,
-    values::{self, Kind, OTHER_VARIABLES, PREFIX, SECRETS, VALUES},
+    values::{self, Kind, MOVED, OTHER_VARIABLES, PREFIX, SECRETS, VALUES},
 };
 
 /// Environment variables by name.
@@ -100,6 +100,9 @@ pub(super) fn load(
     for (name, text) in environment {
         if let Some((path, kind)) = value_of_variable(name) {
             variables.push((edge_number(&path), path, kind, name, text));
+        } else if let Some((old, _)) = MOVED.iter().find(|(old, _)| values::variable(old) == *name)
+        {
+            problems.extend(moved(old, &Source::Variable(name.clone())));
         } else if name.starts_with(PREFIX) && !is_known_otherwise(name) {
             unknown_variables.push(name.clone());
         }
@@ -246,6 +249,9 @@ fn check_known(path: &str, source: &Source) -> Result<(), ConfigError> {
     if kind_of(path).is_some() || is_section(path) {
         return Ok(());
     }
+    if let Some(error) = moved(path, source) {
+        return Err(error);
+    }
     let last = path.rsplit('.').next().unwrap_or(path);
     if let Some(secret) = SECRETS
         .iter()
@@ -276,7 +282,7 @@ fn check_known(path: &str, source: &Source) -> Result<(), ConfigError> {
         })
         .collect();
     let hint = if siblings.is_empty() {
-        "there are [origin], [generate], [outbox], [tickets], [updates], [listen], [secrets], [[edges]] and [edges.kv]".to_owned()
+        "there are [origin], [generate], [generate.retail], [outbox], [tickets], [updates], [listen], [secrets], [[edges]] and [edges.kv]".to_owned()
     } else {
         format!("there are {}", siblings.join(", "))
     };
@@ -284,6 +290,17 @@ fn check_known(path: &str, source: &Source) -> Result<(), ConfigError> {
         key: path.to_owned(),
         source_name: source.to_string(),
         hint,
+    })
+}
+
+/// Returns what is wrong with a path that a value no longer has.
+fn moved(path: &str, source: &Source) -> Option<ConfigError> {
+    let (key, now) = MOVED.iter().find(|(old, _)| *old == path)?;
+    Some(ConfigError::Moved {
+        key: (*key).to_owned(),
+        source_name: source.to_string(),
+        now,
+        variable: values::variable(now),
     })
 }
 

@@ -54,7 +54,7 @@ pub enum ConfigError {
     /// One value is not what it must be.
     #[error("{key} ({source_name}): {reason}")]
     Value {
-        /// The value's path, such as `generate.effort`.
+        /// The value's path, such as `generate.queue`.
         key: String,
         /// Where the value came from.
         source_name: String,
@@ -70,6 +70,18 @@ pub enum ConfigError {
         source_name: String,
         /// What there is instead.
         hint: String,
+    },
+    /// The value has another name now.
+    #[error("{key} ({source_name}): is {now} now, as a variable {variable}")]
+    Moved {
+        /// The path that was written.
+        key: String,
+        /// Where it was written.
+        source_name: String,
+        /// The path to use instead.
+        now: &'static str,
+        /// The variable of that path.
+        variable: String,
     },
     /// A secret stands where only settings belong.
     #[error(
@@ -167,19 +179,10 @@ impl OriginConfig {
     }
 }
 
-/// `[generate]`
+/// `[generate]`: what every generator needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GenerateConfig {
-    /// The purchase history to learn from: CSV with the columns of the UCI "Online Retail" data set.
-    /// Without it, the small sample that comes with the program.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub history: Option<PathBuf>,
-    /// How much work one offer is; its time grows in proportion.
-    pub effort: NonZeroU32,
-    /// The most effort that a login may ask for with its attribute `effort`. Without it none may ask.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub effort_limit: Option<NonZeroU32>,
     /// Offers generated at the same time; 0 means one for each core.
     pub workers: usize,
     /// Logins that may wait for a worker; more are handed back to the edge.
@@ -187,17 +190,17 @@ pub struct GenerateConfig {
     /// Longest time for one offer, its waiting in the queue included, in milliseconds. After it the
     /// ticket settles as failed.
     pub timeout_ms: u64,
+    /// The program's own generator.
+    pub retail: RetailConfig,
 }
 
 impl Default for GenerateConfig {
     fn default() -> Self {
         Self {
-            history: None,
-            effort: NonZeroU32::MIN.saturating_add(3),
-            effort_limit: None,
             workers: 0,
             queue: 64,
             timeout_ms: 10_000,
+            retail: RetailConfig::default(),
         }
     }
 }
@@ -216,6 +219,32 @@ impl GenerateConfig {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         Duration::from_millis(self.timeout_ms)
+    }
+}
+
+/// `[generate.retail]`: what the retail generator needs. An origin with a generator of its own does not
+/// read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetailConfig {
+    /// The purchase history to learn from: CSV with the columns of the UCI "Online Retail" data set.
+    /// Without it, the small sample that comes with the program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<PathBuf>,
+    /// How much work one offer is; its time grows in proportion.
+    pub effort: NonZeroU32,
+    /// The most effort that a login may ask for with its attribute `effort`. Without it none may ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort_limit: Option<NonZeroU32>,
+}
+
+impl Default for RetailConfig {
+    fn default() -> Self {
+        Self {
+            history: None,
+            effort: NonZeroU32::MIN.saturating_add(3),
+            effort_limit: None,
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Every value that can be configured, under its name in the file; the names in the environment and
 //! for `--set` follow from that.
 //!
-//! `generate.effort` in the file is `HEADSTART_GENERATE_EFFORT` in the environment and
-//! `--set generate.effort=8` as a flag. Edges are counted from 0: `edges.0.url` is
+//! `generate.queue` in the file is `HEADSTART_GENERATE_QUEUE` in the environment and
+//! `--set generate.queue=8` as a flag. Edges are counted from 0: `edges.0.url` is
 //! `HEADSTART_EDGES_0_URL`. The section name `secrets` is left out: `HEADSTART_TICKET_KEY_FILE`.
 
 /// What a value is made of.
@@ -41,12 +41,12 @@ const fn integer(path: &'static str) -> Value {
 pub const VALUES: [Value; 25] = [
     text("origin.name"),
     integer("origin.grace_seconds"),
-    text("generate.history"),
-    integer("generate.effort"),
-    integer("generate.effort_limit"),
     integer("generate.workers"),
     integer("generate.queue"),
     integer("generate.timeout_ms"),
+    text("generate.retail.history"),
+    integer("generate.retail.effort"),
+    integer("generate.retail.effort_limit"),
     text("outbox.path"),
     integer("tickets.ttl_seconds"),
     integer("updates.ttl_seconds"),
@@ -64,6 +64,14 @@ pub const VALUES: [Value; 25] = [
     text("edges.*.kv.account_id"),
     text("edges.*.kv.namespace_id"),
     text("edges.*.kv.api_token_file"),
+];
+
+/// Values that were renamed, as their old path and the one they have now. The old one is refused with
+/// the new one: left unread, it would be missed where nobody looks.
+pub const MOVED: [(&str, &str); 3] = [
+    ("generate.history", "generate.retail.history"),
+    ("generate.effort", "generate.retail.effort"),
+    ("generate.effort_limit", "generate.retail.effort_limit"),
 ];
 
 /// A secret: the path under which someone may try to write it into the file, and the path of the
@@ -164,7 +172,7 @@ mod tests {
 
     #[test]
     fn names_in_the_environment_follow_from_names_in_the_file() {
-        assert_eq!(variable("generate.effort"), "HEADSTART_GENERATE_EFFORT");
+        assert_eq!(variable("generate.queue"), "HEADSTART_GENERATE_QUEUE");
         assert_eq!(
             variable("secrets.ticket_key_file"),
             "HEADSTART_TICKET_KEY_FILE"
