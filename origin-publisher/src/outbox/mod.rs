@@ -88,6 +88,8 @@ struct Inner {
     reader: Arc<Mutex<Connection>>,
     /// Counts up whenever there is something new to deliver.
     news: watch::Sender<u64>,
+    /// Counts up whenever deliveries have ended.
+    ends: watch::Sender<u64>,
 }
 
 impl Outbox {
@@ -173,6 +175,7 @@ impl Outbox {
                     .map_err(|error| failed(error.to_string()))?,
                 reader: Arc::new(Mutex::new(reader)),
                 news: watch::Sender::new(0),
+                ends: watch::Sender::new(0),
             }),
         })
     }
@@ -193,11 +196,27 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError`], when they are not durable.
     pub async fn commit_all(&self, entries: Vec<Entry>) -> Result<Vec<Committed>, OutboxError> {
+        self.commit_with(entries, None).await
+    }
+
+    /// Keeps entries as [`Outbox::commit_all`] does, and with them, as the name of a source and its
+    /// position, up to where the source that brought them has been read.
+    ///
+    /// # Errors
+    /// [`OutboxError`], when they are not durable; nor is the position then.
+    pub async fn commit_with(
+        &self,
+        entries: Vec<Entry>,
+        position: Option<(String, String)>,
+    ) -> Result<Vec<Committed>, OutboxError> {
         let edges = Arc::clone(&self.inner.edges);
         let committed = self
             .inner
             .writer
             .write(move |connection| {
+                if let Some((source, at)) = position {
+                    statements::move_position(connection, &source, &at)?;
+                }
                 entries
                     .iter()
                     .map(|entry| statements::commit(connection, entry, &edges))
@@ -206,6 +225,16 @@ impl Outbox {
             .await?;
         self.inner.news.send_modify(|count| *count += 1);
         Ok(committed)
+    }
+
+    /// Returns up to where the source of this name has been read, as it was last committed.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub async fn position(&self, source: &str) -> Result<Option<String>, OutboxError> {
+        let source = source.to_owned();
+        self.read(move |connection| statements::position(connection, &source))
+            .await
     }
 
     /// Whether the ticket's settlement is here, delivered or not.
@@ -323,6 +352,7 @@ impl Outbox {
             .writer
             .write(move |connection| statements::finish(connection, &ids, positioned, now_ms))
             .await?;
+        self.inner.ends.send_modify(|count| *count += 1);
         if more {
             self.inner.news.send_modify(|count| *count += 1);
         }
@@ -335,10 +365,15 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError`].
     pub async fn purge(&self, now_ms: u64) -> Result<Purged, OutboxError> {
-        self.inner
+        let purged = self
+            .inner
             .writer
             .write(move |connection| statements::purge(connection, now_ms))
-            .await
+            .await?;
+        if purged.undelivered > 0 {
+            self.inner.ends.send_modify(|count| *count += 1);
+        }
+        Ok(purged)
     }
 
     /// How many deliveries of one way to one edge are still to be made.
@@ -364,6 +399,12 @@ impl Outbox {
     #[must_use]
     pub fn news(&self) -> watch::Receiver<u64> {
         self.inner.news.subscribe()
+    }
+
+    /// Changes whenever deliveries have ended, by themselves or because they had expired.
+    #[must_use]
+    pub fn ends(&self) -> watch::Receiver<u64> {
+        self.inner.ends.subscribe()
     }
 
     async fn read<T: Send + 'static>(

@@ -140,6 +140,28 @@ pub(super) fn insert_delivery(
     Ok(())
 }
 
+/// Keeps up to where a source has been read.
+pub(super) fn move_position(
+    connection: &Connection,
+    source: &str,
+    at: &str,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO position (source, at) VALUES (?1, ?2)
+             ON CONFLICT (source) DO UPDATE SET at = excluded.at",
+        )?
+        .execute([source, at])?;
+    Ok(())
+}
+
+pub(super) fn position(connection: &Connection, source: &str) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT at FROM position WHERE source = ?1")?
+        .query_row([source], |row| row.get(0))
+        .optional()
+}
+
 pub(super) fn has_settled(connection: &Connection, once: &str) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT 1 FROM entry WHERE once = ?1")?

@@ -388,8 +388,21 @@ const SCHEMA_1: &str = "
     PRAGMA user_version = 1;
 ";
 
+/// What schema 2 added, as the program that knew no positions made it.
+const SCHEMA_2: &str = "
+    ALTER TABLE entry RENAME COLUMN ticket TO subject;
+    PRAGMA user_version = 2;
+";
+
 #[tokio::test]
-async fn a_file_of_schema_1_is_brought_up_to_date_with_all_that_is_in_it() {
+async fn a_file_of_an_older_schema_is_brought_up_to_date_with_all_that_is_in_it() {
+    for later in ["", SCHEMA_2] {
+        check_migration(later).await;
+    }
+}
+
+/// Fills a file of schema 1, brings it to a `later` one, and opens it.
+async fn check_migration(later: &str) {
     let folder = tempfile::tempdir().unwrap();
     let waits = small(1);
     let login = LoginData {
@@ -428,9 +441,10 @@ async fn a_file_of_schema_1_is_brought_up_to_date_with_all_that_is_in_it() {
         let row = rusqlite::params![entry::once(&ticket(3)), login.to_json(), expires_at];
         old.execute("INSERT INTO login VALUES (?1, ?2, ?3)", row)
             .unwrap();
+        old.execute_batch(later).unwrap();
     }
     let edges = [edge("a", true)];
-    for _ in 0..2 {
+    for run in 0..2 {
         let outbox = open(folder.path(), &edges);
         for way in [Way::Event, Way::Kv] {
             let found = waiting(&outbox, "a", way).await;
@@ -441,7 +455,11 @@ async fn a_file_of_schema_1_is_brought_up_to_date_with_all_that_is_in_it() {
         assert!(outbox.has_settled(&ticket(2)).await.unwrap(), "delivered");
         let journalled = outbox.journalled_logins().await.unwrap();
         assert_eq!(journalled, std::slice::from_ref(&login));
-        outbox.commit(update("t", "1")).await.unwrap();
+        let known = outbox.position("log").await.unwrap();
+        assert_eq!(known, (run > 0).then(|| "17".to_owned()));
+        let at = Some(("log".to_owned(), "17".to_owned()));
+        let entries = vec![update("t", "1").into()];
+        outbox.commit_with(entries, at).await.unwrap();
         assert_eq!(waiting_updates(&outbox, "a").await, ["1"]);
     }
 }
