@@ -10,15 +10,21 @@
 //! | What is kept, and what is handed to a delivery? | [`entry`] |
 //! | Which tables are there? | `schema.rs` |
 //! | How is a group committed? | `writer.rs` |
-//! | How do rows come, move on and go? | `statements.rs` |
-//! | How do updates come and go? | `updates.rs` |
+//! | How do settlements and updates come in? | `commit.rs` |
+//! | How are deliveries listed, read and ended? | `deliveries.rs` |
+//! | Where are logins kept until they settle? | `journal.rs` |
+//! | Up to where has a source been read? | `positions.rs` |
+//! | What goes with time? | `purge.rs` |
 //! | How is a second process kept out? | `lock.rs` |
 
+mod commit;
+mod deliveries;
 pub mod entry;
+mod journal;
 mod lock;
+mod positions;
+mod purge;
 mod schema;
-mod statements;
-mod updates;
 mod writer;
 
 use std::{
@@ -32,7 +38,7 @@ use rustix::fs::Access;
 use tokio::sync::watch;
 
 pub use entry::{
-    Committed, DeliveryId, EdgeWays, Entry, NoUpdate, Pending, PendingUpdate, Purged, Take,
+    Committed, DeliveryId, EdgeWays, Entry, NoUpdate, Pending, PendingEntry, Purged,
     TicketSettlement, TopicUpdate, Way,
 };
 use lock::Lock;
@@ -158,7 +164,7 @@ impl Outbox {
         let mut connection = Connection::open(path).map_err(|error| failed(error.to_string()))?;
         schema::prepare(&mut connection)?;
         if drop_others {
-            for (edge, rows) in statements::keep_only(&mut connection, &edges)? {
+            for (edge, rows) in deliveries::keep_only(&mut connection, &edges)? {
                 tracing::warn!(
                     edge,
                     rows,
@@ -215,11 +221,11 @@ impl Outbox {
             .writer
             .write(move |connection| {
                 if let Some((source, at)) = position {
-                    statements::move_position(connection, &source, &at)?;
+                    positions::write(connection, &source, &at)?;
                 }
                 entries
                     .iter()
-                    .map(|entry| statements::commit(connection, entry, &edges))
+                    .map(|entry| commit::commit(connection, entry, &edges))
                     .collect()
             })
             .await?;
@@ -233,7 +239,7 @@ impl Outbox {
     /// [`OutboxError`].
     pub async fn position(&self, source: &str) -> Result<Option<String>, OutboxError> {
         let source = source.to_owned();
-        self.read(move |connection| statements::position(connection, &source))
+        self.query(move |connection| positions::read(connection, &source))
             .await
     }
 
@@ -243,7 +249,7 @@ impl Outbox {
     /// [`OutboxError`].
     pub async fn has_settled(&self, ticket: &Ticket) -> Result<bool, OutboxError> {
         let once = entry::once(ticket);
-        self.read(move |connection| statements::has_settled(connection, &once))
+        self.query(move |connection| commit::has_settled(connection, &once))
             .await
     }
 
@@ -261,7 +267,7 @@ impl Outbox {
         let (once, event) = (entry::once(ticket), login.to_json());
         self.inner
             .writer
-            .write(move |connection| statements::journal(connection, &once, &event, expires_at_ms))
+            .write(move |connection| journal::keep(connection, &once, &event, expires_at_ms))
             .await
     }
 
@@ -270,57 +276,44 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError`].
     pub async fn journalled_logins(&self) -> Result<Vec<Event>, OutboxError> {
-        let texts = self.read(statements::journalled).await?;
+        let texts = self.query(journal::read).await?;
         Ok(texts
             .iter()
             .filter_map(|text| Event::from_json(text.as_bytes()).ok())
             .collect())
     }
 
-    /// The next deliveries of settlements, in one way to one edge, oldest first.
+    /// Lists the next deliveries in one way to one edge after the delivery `after`, in the order of their
+    /// commits, each with its subject only: `limit` at most.
     ///
     /// # Errors
     /// [`OutboxError`].
-    pub async fn take(
+    pub async fn list(
         &self,
         edge: &str,
         way: Way,
-        take: Take,
-    ) -> Result<Vec<Pending>, OutboxError> {
-        let edge = edge.to_owned();
-        self.read(move |connection| statements::take(connection, &edge, way, &take))
-            .await
-    }
-
-    /// The next updates for one edge after the delivery `after`, in the order of their commits, each
-    /// with its topic only: `limit` at most.
-    ///
-    /// # Errors
-    /// [`OutboxError`].
-    pub async fn list_updates(
-        &self,
-        edge: &str,
         after: DeliveryId,
         limit: usize,
     ) -> Result<Vec<(DeliveryId, String)>, OutboxError> {
         let edge = edge.to_owned();
-        self.read(move |connection| updates::listed(connection, &edge, after, limit))
+        self.query(move |connection| deliveries::list(connection, &edge, way, after, limit))
             .await
     }
 
-    /// These updates, as far as they are still there, in this order. The bytes that they will have in a
-    /// batch are at most `bytes` in all; the first is taken whatever its size.
+    /// Reads these deliveries, as far as they are still there, in this order. The bytes that they will
+    /// have in a batch are at most `bytes` in all; the first is read whatever its size.
     ///
     /// # Errors
     /// [`OutboxError`].
-    pub async fn take_updates(
+    pub async fn read(
         &self,
         edge: &str,
+        way: Way,
         ids: Vec<DeliveryId>,
         bytes: usize,
-    ) -> Result<Vec<PendingUpdate>, OutboxError> {
+    ) -> Result<Vec<Pending>, OutboxError> {
         let edge = edge.to_owned();
-        self.read(move |connection| updates::take(connection, &edge, &ids, bytes))
+        self.query(move |connection| deliveries::read(connection, &edge, way, &ids, bytes))
             .await
     }
 
@@ -350,7 +343,7 @@ impl Outbox {
         let more = self
             .inner
             .writer
-            .write(move |connection| statements::finish(connection, &ids, positioned, now_ms))
+            .write(move |connection| deliveries::finish(connection, &ids, positioned, now_ms))
             .await?;
         self.inner.ends.send_modify(|count| *count += 1);
         if more {
@@ -368,7 +361,7 @@ impl Outbox {
         let purged = self
             .inner
             .writer
-            .write(move |connection| statements::purge(connection, now_ms))
+            .write(move |connection| purge::purge(connection, now_ms))
             .await?;
         if purged.undelivered > 0 {
             self.inner.ends.send_modify(|count| *count += 1);
@@ -382,7 +375,7 @@ impl Outbox {
     /// [`OutboxError`].
     pub async fn pending(&self, edge: &str, way: Way) -> Result<u64, OutboxError> {
         let edge = edge.to_owned();
-        self.read(move |connection| statements::pending(connection, &edge, way))
+        self.query(move |connection| deliveries::pending(connection, &edge, way))
             .await
     }
 
@@ -407,7 +400,7 @@ impl Outbox {
         self.inner.ends.subscribe()
     }
 
-    async fn read<T: Send + 'static>(
+    async fn query<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, OutboxError> {

@@ -120,3 +120,8 @@ pub(super) fn prepare_reader(connection: &Connection) -> Result<(), OutboxError>
     connection.pragma_update(None, "query_only", true)?;
     Ok(())
 }
+
+/// `SQLite` has signed integers only; times and sizes never come near the limit.
+pub(super) fn sql_int(value: impl TryInto<i64>) -> i64 {
+    value.try_into().unwrap_or(i64::MAX)
+}

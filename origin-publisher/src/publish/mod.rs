@@ -269,7 +269,7 @@ impl<T: FnMut(Happening)> Run<'_, T> {
                 Some(told) = signals.tellings.recv() => {
                     moved_at = Instant::now();
                     // An earlier publisher may have left the same id for another topic.
-                    if told.topic.as_deref() == Some(self.plan.topic.as_str()) {
+                    if told.subject == self.plan.topic.as_str() {
                         let ended = self.progress.told(told);
                         self.ended(ended);
                     }

@@ -179,7 +179,7 @@ mod tests {
     fn told(edge: &str, id: &str, status: Status, reason: Option<&str>) -> Told {
         Told {
             edge: edge.to_owned(),
-            topic: Some("t".to_owned()),
+            subject: "t".to_owned(),
             id: id.to_owned(),
             status,
             reason: reason.map(str::to_owned),

@@ -189,7 +189,7 @@ async fn a_commit_waits_while_too_many_updates_wait_for_an_edge() {
 
     let mut fourth = std::pin::pin!(sink.commit(vec![numbered(4)], Some(at(4))));
     assert!(timeout(SOON, &mut fourth).await.is_err());
-    let listed = outbox.list_updates("edge", 0, 1).await.unwrap();
+    let listed = outbox.list("edge", Way::Update, 0, 1).await.unwrap();
     outbox.delivered(vec![listed[0].0]).await.unwrap();
     timeout(10 * SOON, fourth).await.unwrap().unwrap();
     assert_eq!(outbox.position("numbers").await.unwrap().unwrap(), "4");

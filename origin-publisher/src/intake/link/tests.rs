@@ -28,7 +28,7 @@ use tokio_tungstenite::{
 use super::*;
 use crate::{
     config::EdgeConfig,
-    outbox::{Outbox, Take, Way},
+    outbox::{Outbox, PendingEntry, Way},
     testing::{self, key, login, ticket},
 };
 
@@ -164,16 +164,17 @@ impl Running {
 
     /// What the outbox holds: tickets and outcomes.
     async fn settled(&self) -> Vec<(String, Outcome)> {
-        let take = Take {
-            after: 0,
-            limit: 100,
-            bytes: usize::MAX,
-            only: None,
-        };
-        let pending = self.outbox.take("edge", Way::Event, take).await.unwrap();
+        let listed = self.outbox.list("edge", Way::Event, 0, 100).await.unwrap();
+        let ids = listed.into_iter().map(|(id, _)| id).collect();
+        let pending = self.outbox.read("edge", Way::Event, ids, usize::MAX);
+        let pending = pending.await.unwrap().into_iter();
         pending
-            .into_iter()
-            .map(|pending| (pending.ticket, pending.settlement.outcome))
+            .map(|pending| match pending.entry {
+                PendingEntry::Settlement { settlement, .. } => {
+                    (pending.subject, settlement.outcome)
+                }
+                PendingEntry::Update { .. } => panic!("an update among settlements"),
+            })
             .collect()
     }
 }

@@ -111,7 +111,7 @@ struct Running {
     outbox: Outbox,
     told: mpsc::Receiver<Told>,
     shutdown: Shutdown,
-    lane: Option<UpdateLane>,
+    lane: Option<EventLane>,
     _server: MockServer,
     _folder: TempDir,
 }
@@ -127,7 +127,7 @@ impl Running {
         let (outbox, folder) = testing::outbox(true);
         let shutdown = Shutdown::default();
         let (tell, told) = mpsc::channel(1000);
-        let lane = UpdateLane {
+        let lane = EventLane {
             poster: Poster {
                 name: "edge".to_owned(),
                 url: format!("{}/events", server.uri()),
@@ -140,6 +140,8 @@ impl Running {
                     refused: None,
                 },
             },
+            way: Way::Update,
+            ticket_keys: None,
             shutdown: shutdown.clone(),
         };
         Self {
@@ -206,7 +208,7 @@ async fn an_update_arrives_as_it_was_kept_with_the_stamp_of_its_publishing() {
     event.extensions.clear();
     assert_eq!(&event, sent.event());
     let told = running.told.recv().await.unwrap();
-    assert_eq!(told.topic.as_deref(), Some("scores/nba"));
+    assert_eq!(told.subject, "scores/nba");
     assert_eq!((told.id.as_str(), told.status), ("1", Status::Accepted));
 }
 
