@@ -7,7 +7,7 @@ use headstart_retail::history::PurchaseHistory;
 
 use crate::{config::Config, outbox::Outbox, serve::ServeError};
 
-/// Everything that `serve` would refuse, each in a sentence.
+/// Returns everything that `serve` would refuse, each in a sentence.
 #[must_use]
 pub fn problems(config: &Config) -> Vec<String> {
     let edges = if config.edges.is_empty() {

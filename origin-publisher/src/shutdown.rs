@@ -10,12 +10,12 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// From now on nothing new is taken; what is held is finished.
+    /// Begins to drain: from now on nothing new is taken; what is held is finished.
     pub fn drain(&self) {
         self.draining.cancel();
     }
 
-    /// From now on what is not finished is handed back.
+    /// Ends: from now on what is not finished is handed back.
     pub fn end(&self) {
         self.draining.cancel();
         self.over.cancel();

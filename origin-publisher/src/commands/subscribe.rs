@@ -75,7 +75,7 @@ impl From<Way> for Transport {
 /// The token that opens private topics.
 const TOKEN_VARIABLE: &str = "HEADSTART_TOKEN";
 
-/// The token of the environment, where there is one.
+/// Returns the token of the environment, where there is one.
 ///
 /// # Errors
 /// When it is none, or missing for a private topic.

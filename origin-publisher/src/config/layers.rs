@@ -17,7 +17,7 @@ use super::{
 /// Environment variables by name.
 pub type Environment = BTreeMap<String, String>;
 
-/// The variables of this process; one that is not UTF-8 cannot be ours.
+/// Returns the variables of this process; one that is not UTF-8 cannot be ours.
 #[must_use]
 pub fn process_environment() -> Environment {
     std::env::vars_os()
@@ -220,7 +220,7 @@ fn read_file(path: &Path) -> Result<Table, ConfigError> {
     })
 }
 
-/// The path of every value in a file. What is empty or of another shape counts as a value of its own,
+/// Returns the path of every value in a file. What is empty or of another shape counts as a value of its own,
 /// so that its name is checked and its shape is refused by its type.
 fn leaves(table: &Table) -> Vec<String> {
     fn walk(prefix: &str, value: &Toml, found: &mut Vec<String>) {
@@ -331,7 +331,7 @@ fn value_of_variable(name: &str) -> Option<(String, Kind)> {
         .find_map(|value| Some((values::path_of_variable(name, value.path)?, value.kind)))
 }
 
-/// The number in `edges.2.url`.
+/// Returns the number in `edges.2.url`.
 fn edge_number(path: &str) -> Option<u32> {
     path.split('.').nth(1)?.parse().ok()
 }
@@ -422,7 +422,7 @@ fn source_of(sources: &BTreeMap<String, Source>, key: &str) -> String {
         .map_or_else(|| "default".to_owned(), Source::to_string)
 }
 
-/// The value at a path.
+/// Returns the value at a path.
 fn at<'a>(table: &'a Toml, path: &str) -> Option<&'a Toml> {
     path.split('.').try_fold(table, |value, name| match value {
         Toml::Array(items) => items.get(name.parse::<usize>().ok()?),
@@ -439,7 +439,7 @@ fn without_secret(message: &str, value: Option<&Toml>) -> String {
     }
 }
 
-/// A key, or as long as tokens are.
+/// Whether it is a key, or as long as tokens are.
 fn may_be_secret(text: &str) -> bool {
     text.contains("whsec_") || text.len() >= 20
 }

@@ -114,7 +114,7 @@ fn lines(errors: &[ConfigError]) -> String {
 }
 
 impl ConfigError {
-    /// The value that is wrong, where it is one.
+    /// Returns the value that is wrong, where it is one.
     fn key(&self) -> Option<&str> {
         match self {
             Self::Value { key, .. } => Some(key),
@@ -166,13 +166,13 @@ impl Default for OriginConfig {
 }
 
 impl OriginConfig {
-    /// The `source` of every event of this origin.
+    /// Returns the `source` of every event of this origin.
     #[must_use]
     pub fn source(&self) -> String {
         format!("/origin/{}", self.name)
     }
 
-    /// How long a shutdown may take.
+    /// Returns how long a shutdown may take.
     #[must_use]
     pub fn grace(&self) -> Duration {
         Duration::from_secs(self.grace_seconds)
@@ -206,7 +206,7 @@ impl Default for GenerateConfig {
 }
 
 impl GenerateConfig {
-    /// How many workers `workers` means on this machine.
+    /// Returns how many workers `workers` means on this machine.
     #[must_use]
     pub fn threads(&self) -> usize {
         match self.workers {
@@ -215,7 +215,7 @@ impl GenerateConfig {
         }
     }
 
-    /// Longest time for one offer.
+    /// Returns the longest time for one offer.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         Duration::from_millis(self.timeout_ms)
@@ -279,7 +279,7 @@ impl Default for TicketsConfig {
 }
 
 impl TicketsConfig {
-    /// The rule as the protocol has it. How long a ticket is young matters only to edges.
+    /// Returns the rule as the protocol has it. How long a ticket is young matters only to edges.
     #[must_use]
     pub fn times(&self) -> TicketTimes {
         TicketTimes {
@@ -305,7 +305,7 @@ impl Default for UpdatesConfig {
 }
 
 impl UpdatesConfig {
-    /// How long an update is of use to anyone.
+    /// Returns how long an update is of use to anyone.
     #[must_use]
     pub fn ttl(&self) -> Duration {
         Duration::from_secs(self.ttl_seconds)
@@ -378,7 +378,7 @@ pub struct EdgeConfig {
 }
 
 impl EdgeConfig {
-    /// The edge's name.
+    /// Returns the edge's name.
     #[must_use]
     pub fn name(&self) -> String {
         self.name.clone().unwrap_or_else(|| {
@@ -390,7 +390,7 @@ impl EdgeConfig {
         })
     }
 
-    /// The URL of a path at this edge. The path begins with a slash.
+    /// Returns the URL of a path at this edge. The path begins with a slash.
     #[must_use]
     pub fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url.as_str().trim_end_matches('/'))
@@ -416,7 +416,7 @@ pub struct KvConfig {
 }
 
 impl KvConfig {
-    /// The provider's own API.
+    /// Returns the provider's own API.
     #[expect(
         clippy::missing_panics_doc,
         reason = "the text is a constant and is a URL"
@@ -448,8 +448,8 @@ pub fn load(
     }
 }
 
-/// As [`load`], but gives what is wrong beside what is right: values that are wrong have their defaults.
-/// There is no configuration where the file cannot be read at all.
+/// Loads as [`load`] does, but returns what is wrong beside what is right: values that are wrong have
+/// their defaults. There is no configuration where the file cannot be read at all.
 #[must_use]
 pub fn examine(
     file: Option<&Path>,
@@ -471,7 +471,7 @@ pub fn examine(
     (loaded, problems)
 }
 
-/// The URL of an edge, an origin or an API; `None` for a text that is none: it begins with
+/// Returns the URL of an edge, an origin or an API; `None` for a text that is none: it begins with
 /// `http(s)://host`, and has no user, query or fragment.
 #[must_use]
 pub fn http_url(text: &str) -> Option<Url> {

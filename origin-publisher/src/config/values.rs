@@ -128,7 +128,7 @@ pub const OTHER_VARIABLES: [&str; 5] = [
     "HEADSTART_TOKEN",
 ];
 
-/// The variable of a path.
+/// Returns the variable of a path.
 #[must_use]
 pub fn variable(path: &str) -> String {
     let path = path.strip_prefix("secrets.").unwrap_or(path);
@@ -150,7 +150,7 @@ pub fn is_of(path: &str, pattern: &str) -> bool {
     }
 }
 
-/// The path of `pattern` that `name` is the variable of.
+/// Returns the path of `pattern` that `name` is the variable of.
 #[must_use]
 pub fn path_of_variable(name: &str, pattern: &str) -> Option<String> {
     let Some((before, after)) = pattern.split_once('*') else {

@@ -34,7 +34,8 @@ use crate::{
     shutdown::Shutdown,
 };
 
-/// Shortest time from one request to the next: one a second uses a quarter of the provider's limit.
+/// Throttles the lane: shortest time from one request to the next. One a second uses a quarter of the
+/// provider's limit.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
 /// Most content of one request, in bytes. As base64, which is the longest form that any content
@@ -250,7 +251,7 @@ fn end(queue: &mut Queue, batch: &[(Pending, Ticket)], again: &HashSet<DeliveryI
     }
 }
 
-/// The pair of an offer; `None` for what is no offer, which is never put into this lane.
+/// Returns the pair of an offer; `None` for what is no offer, which is never put into this lane.
 fn pair<'a>(pending: &'a Pending, ticket: &Ticket, now_ms: u64) -> Option<Pair<'a>> {
     let PendingEntry::Settlement { settlement, .. } = &pending.entry else {
         return None;

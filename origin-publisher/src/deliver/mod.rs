@@ -6,11 +6,11 @@
 //! | How do settlements and updates reach an edge? | `events.rs` |
 //! | What is delivered next, in the order of its ticket or topic? | `queue.rs`, `order.rs` |
 //! | How is a batch of events posted, and its report read? | `post.rs` |
-//! | How does a lane of events go on after a failure? | `pace.rs` |
+//! | How does a lane of events back off and retry? | `pace.rs` |
 //! | How do offers reach KV? | [`kv`] |
 //! | What does the KV API say and answer? | [`kv_api`] |
 //! | How many go into one request? | `batch_size.rs` |
-//! | How are the API's limits kept? | [`budget`] |
+//! | How is the API throttled? | [`budget`] |
 //! | How long does a server ask to be left alone? | `retry_after.rs` |
 
 mod batch_size;
@@ -80,7 +80,7 @@ impl Counters {
         }
     }
 
-    /// The counts now.
+    /// Returns the counts now.
     #[must_use]
     pub fn counts(&self) -> Counts {
         Counts {
@@ -99,7 +99,7 @@ impl Counters {
 
 /// What became of one event at one edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct Outcome {
     /// The edge's name.
     pub edge: String,
     /// The topic of an update; the ticket of a settlement.
@@ -121,11 +121,11 @@ pub struct EdgeRefusal {
     pub reason: String,
 }
 
-/// Whom deliveries of updates tell what comes of them.
+/// Who wants to know what becomes of updates.
 #[derive(Debug, Clone, Default)]
 pub struct Listeners {
     /// Of each update at each edge; deliveries wait where it is full.
-    pub told: Option<mpsc::Sender<Told>>,
+    pub outcomes: Option<mpsc::Sender<Outcome>>,
     /// Of edges that will take nothing.
     pub refused: Option<mpsc::Sender<EdgeRefusal>>,
 }
@@ -147,7 +147,7 @@ struct Lane {
     counters: Arc<Counters>,
 }
 
-/// The edges of a configuration as the outbox needs to know them.
+/// Returns the edges of a configuration as the outbox needs to know them.
 #[must_use]
 pub fn ways(config: &Config) -> Vec<EdgeWays> {
     config
@@ -278,7 +278,7 @@ impl Delivery {
         counters
     }
 
-    /// The counts of each edge and way.
+    /// Returns the counts of each edge and way.
     #[must_use]
     pub fn counts(&self) -> Vec<LaneCounts> {
         self.lanes

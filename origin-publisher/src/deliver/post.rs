@@ -16,7 +16,7 @@ use headstart_protocol::{
 };
 use http::{StatusCode, header::CONTENT_TYPE};
 
-use super::{Counters, EdgeRefusal, Listeners, Told, retry_after::retry_after};
+use super::{Counters, EdgeRefusal, Listeners, Outcome, retry_after::retry_after};
 use crate::outbox::{DeliveryId, Outbox};
 
 /// How long an edge may take to answer a batch.
@@ -72,7 +72,7 @@ impl Ended {
         }
     }
 
-    /// A delivery that nobody can want any more.
+    /// Makes the end of a delivery that nobody can want any more.
     pub(super) fn expired(delivery: DeliveryId, subject: String, id: String) -> Self {
         Self {
             delivery,
@@ -167,7 +167,7 @@ impl Poster {
         }
     }
 
-    /// What the edge refuses as a whole is sent in halves, until the one event that it will not take
+    /// Sends what the edge refuses as a whole in halves, until the one event that it will not take
     /// stands alone. Where the first half is not done with a subject, the second does not go on with it.
     async fn divide(&self, mut batch: Vec<Outgoing>, status: StatusCode) -> Sent {
         if let [event] = batch.as_slice() {
@@ -213,11 +213,11 @@ impl Poster {
             // They remain, and are sent again after a restart; the edge knows them by their ids.
             tracing::error!(edge = self.name, %error, "delivered, and not marked so");
         }
-        let Some(told) = &self.listeners.told else {
+        let Some(outcomes) = &self.listeners.outcomes else {
             return;
         };
         for one in ended {
-            let one = Told {
+            let outcome = Outcome {
                 edge: self.name.clone(),
                 subject: one.subject,
                 id: one.id,
@@ -225,7 +225,7 @@ impl Poster {
                 reason: one.reason,
             };
             // Whoever wanted to know may have gone.
-            let _ = told.send(one).await;
+            let _ = outcomes.send(outcome).await;
         }
     }
 

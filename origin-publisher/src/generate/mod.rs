@@ -62,7 +62,7 @@ pub enum GenerateError {
 }
 
 impl GenerateError {
-    /// True when nothing was started for this login, so that it should be handed back instead
+    /// Whether nothing was started for this login, so that it should be handed back instead
     /// of being settled as failed.
     #[must_use]
     pub fn is_not_started(&self) -> bool {

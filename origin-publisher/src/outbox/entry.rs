@@ -28,7 +28,7 @@ pub enum Way {
 }
 
 impl Way {
-    /// The way's name in the database.
+    /// Returns the way's name in the database.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -88,7 +88,7 @@ pub enum NoUpdate {
 }
 
 impl TopicUpdate {
-    /// An update of the topic that `event` names, of no use to anyone after `expires_at_ms`.
+    /// Makes an update of the topic that `event` names, of no use to anyone after `expires_at_ms`.
     ///
     /// # Errors
     /// [`NoUpdate`], for an event that no topic would take.
@@ -104,19 +104,19 @@ impl TopicUpdate {
         })
     }
 
-    /// The topic.
+    /// Returns the topic.
     #[must_use]
     pub fn topic(&self) -> &TopicName {
         &self.topic
     }
 
-    /// The event.
+    /// Returns the event.
     #[must_use]
     pub fn event(&self) -> &Event {
         &self.event
     }
 
-    /// When it is of no use to anyone any more, in ms since the Unix epoch.
+    /// Returns when it is of no use to anyone any more, in ms since the Unix epoch.
     #[must_use]
     pub fn expires_at_ms(&self) -> u64 {
         self.expires_at_ms
@@ -135,7 +135,7 @@ impl From<TopicUpdate> for Entry {
     }
 }
 
-/// An update with the stamp of its being handed to a delivery.
+/// Returns an update with the stamp of its being handed to a delivery.
 #[must_use]
 pub fn published(mut event: Event, at_ms: u64) -> Event {
     Stamps::default()
@@ -252,12 +252,12 @@ pub fn is_positioned_first(settlement: &Settlement) -> bool {
     }
 }
 
-/// What exists once for a ticket, whichever generation made it.
+/// Returns what exists once for a ticket, whichever generation made it.
 pub(super) fn once(ticket: &Ticket) -> String {
     kv::offer_key(ticket.uuid())
 }
 
-/// What exists once for an update, however often it is published. No attribute holds a line end, so
+/// Returns what exists once for an update, however often it is published. No attribute holds a line end, so
 /// no two updates share it.
 pub(super) fn once_of_update(update: &TopicUpdate) -> String {
     let Event { source, id, .. } = &update.event;

@@ -2,8 +2,8 @@
 //! is told of it, and stays until every configured edge has it in every way it is to have it.
 //!
 //! One `SQLite` file in WAL mode with `synchronous=FULL`: a commit that was answered survives a
-//! `kill -9` and a power cut. One thread writes; whatever waits for it is committed as one group,
-//! so that many logins share one flush of the disk. Reading has a connection of its own.
+//! `kill -9` and a power cut. One thread writes, by group commit: whatever waits for it is committed
+//! at once, so that many logins share one flush of the disk. Reading has a connection of its own.
 //!
 //! | question | file |
 //! |---|---|
@@ -160,7 +160,7 @@ impl Outbox {
         {
             std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
         }
-        let lock = Lock::take(path)?;
+        let lock = Lock::acquire(path)?;
         let mut connection = Connection::open(path).map_err(|error| failed(error.to_string()))?;
         schema::prepare(&mut connection)?;
         if drop_others {
@@ -271,7 +271,7 @@ impl Outbox {
             .await
     }
 
-    /// Every journalled login that has not settled: what an earlier run took and did not finish.
+    /// Returns every journalled login that has not settled: what an earlier run took and did not finish.
     ///
     /// # Errors
     /// [`OutboxError`].
@@ -369,7 +369,7 @@ impl Outbox {
         Ok(purged)
     }
 
-    /// How many deliveries of one way to one edge are still to be made.
+    /// Returns how many deliveries of one way to one edge are still to be made.
     ///
     /// # Errors
     /// [`OutboxError`].
@@ -379,7 +379,7 @@ impl Outbox {
             .await
     }
 
-    /// Every way to every edge that it keeps deliveries for.
+    /// Returns every way to every edge that it keeps deliveries for.
     pub fn lanes(&self) -> impl Iterator<Item = (&str, Way)> {
         self.inner.edges.iter().flat_map(|edge| {
             let kv = edge.kv.then_some(Way::Kv);

@@ -96,7 +96,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), OutboxError> {
     Ok(())
 }
 
-/// The version of a file that this program knows.
+/// Returns the version of a file that this program knows.
 fn version(connection: &Connection) -> Result<i64, OutboxError> {
     let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if (0..=VERSION).contains(&found) {
@@ -121,7 +121,7 @@ pub(super) fn prepare_reader(connection: &Connection) -> Result<(), OutboxError>
     Ok(())
 }
 
-/// `SQLite` has signed integers only; times and sizes never come near the limit.
+/// Converts to what `SQLite` has, signed integers only; times and sizes never come near the limit.
 pub(super) fn sql_int(value: impl TryInto<i64>) -> i64 {
     value.try_into().unwrap_or(i64::MAX)
 }

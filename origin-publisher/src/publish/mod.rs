@@ -30,7 +30,7 @@ use self::{
 };
 use crate::{
     config::EdgeConfig,
-    deliver::{Delivery, EdgeRefusal, Listeners, Told},
+    deliver::{Delivery, EdgeRefusal, Listeners, Outcome},
     outbox::{EdgeWays, Outbox, OutboxError, Way},
     shutdown::Shutdown,
     sources::{self, MAX_WAITING, SourceError},
@@ -106,9 +106,9 @@ pub struct Plan {
     pub give_up: Option<Duration>,
 }
 
-/// What happens to whoever publishes.
+/// What a publisher is told while it publishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Happening {
+pub enum PublishEvent {
     /// An update has come to its end at every edge.
     Ended(Published),
     /// A document is no update, and was not kept.
@@ -138,7 +138,7 @@ pub async fn publish(
     client: &reqwest::Client,
     documents: mpsc::Receiver<Document>,
     stop: impl Future<Output = ()>,
-    tell: impl FnMut(Happening),
+    tell: impl FnMut(PublishEvent),
 ) -> Result<Totals, PublishError> {
     let ways: Vec<EdgeWays> = plan
         .edges
@@ -150,14 +150,14 @@ pub async fn publish(
         .collect();
     let spool = Spool::open(&plan.outbox, &ways).await?;
     let shutdown = Shutdown::default();
-    let (told, tellings) = mpsc::channel(MAX_WAITING);
+    let (send, outcomes) = mpsc::channel(MAX_WAITING);
     let (refused, refusals) = mpsc::channel(plan.edges.len());
     let mut listeners = Listeners {
-        told: Some(told),
+        outcomes: Some(send),
         refused: Some(refused),
     };
     let own = Delivery::start_updates(&plan.edges, client, &spool.own, &listeners, &shutdown);
-    listeners.told = None;
+    listeners.outcomes = None;
     let earlier: Vec<Delivery> = spool
         .earlier
         .iter()
@@ -179,7 +179,7 @@ pub async fn publish(
     };
     let signals = Signals {
         notes: heard,
-        tellings,
+        outcomes,
         refusals,
     };
     let source = sources::run(SOURCE, source, &spool.own, &shutdown);
@@ -209,7 +209,7 @@ pub async fn publish(
 /// What a run hears of.
 struct Signals {
     notes: mpsc::Receiver<Note>,
-    tellings: mpsc::Receiver<Told>,
+    outcomes: mpsc::Receiver<Outcome>,
     refusals: mpsc::Receiver<EdgeRefusal>,
 }
 
@@ -222,7 +222,7 @@ struct Run<'a, T> {
     tell: T,
 }
 
-impl<T: FnMut(Happening)> Run<'_, T> {
+impl<T: FnMut(PublishEvent)> Run<'_, T> {
     /// Ends when everything has been delivered, also what earlier publishers left; else says why not.
     async fn finish(
         mut self,
@@ -241,7 +241,7 @@ impl<T: FnMut(Happening)> Run<'_, T> {
         let mut moved_at = Instant::now();
         let (mut reading, mut running) = (true, true);
         loop {
-            let all_told = !reading && self.progress.waiting() == 0;
+            let all_ended = !reading && self.progress.waiting() == 0;
             let ends_at = ending.as_ref().map(|(at, _)| *at);
             tokio::select! {
                 biased;
@@ -266,11 +266,11 @@ impl<T: FnMut(Happening)> Run<'_, T> {
                     }
                     None => reading = false,
                 },
-                Some(told) = signals.tellings.recv() => {
+                Some(outcome) = signals.outcomes.recv() => {
                     moved_at = Instant::now();
                     // An earlier publisher may have left the same id for another topic.
-                    if told.subject == self.plan.topic.as_str() {
-                        let ended = self.progress.told(told);
+                    if outcome.subject == self.plan.topic.as_str() {
+                        let ended = self.progress.record(outcome);
                         self.ended(ended);
                     }
                 }
@@ -278,7 +278,7 @@ impl<T: FnMut(Happening)> Run<'_, T> {
                     ended?;
                     running = false;
                 }
-                done = &mut flushed, if all_told => {
+                done = &mut flushed, if all_ended => {
                     done?;
                     return Ok((self.totals, None));
                 }
@@ -286,7 +286,7 @@ impl<T: FnMut(Happening)> Run<'_, T> {
                     return Ok((self.totals, ending.map(|(_, why)| why)));
                 }
                 _ = looks.tick() => {
-                    self.look(&signals.tellings).await?;
+                    self.look(&signals.outcomes).await?;
                     let is_idle = reading && self.progress.waiting() == 0;
                     if let Some(limit) = self.plan.give_up
                         && !is_idle
@@ -306,18 +306,18 @@ impl<T: FnMut(Happening)> Run<'_, T> {
         match note {
             Note::Begun { id, expires_at_ms } => self.progress.begin(&id, expires_at_ms),
             Note::Known(id) => {
-                let ended = self.progress.known(&id);
+                let ended = self.progress.duplicate(&id);
                 self.ended(ended);
             }
             Note::Refused { document, reason } => {
                 self.totals.refused += 1;
-                (self.tell)(Happening::Refused { document, reason });
+                (self.tell)(PublishEvent::Refused { document, reason });
             }
         }
     }
 
-    /// What is in the outbox no more, and of which nothing was told, has expired.
-    async fn look(&mut self, tellings: &mpsc::Receiver<Told>) -> Result<(), OutboxError> {
+    /// Ends what has expired: it is in the outbox no more, and no edge has said anything of it.
+    async fn look(&mut self, outcomes: &mpsc::Receiver<Outcome>) -> Result<(), OutboxError> {
         if self.progress.waiting() == 0 {
             return Ok(());
         }
@@ -326,8 +326,8 @@ impl<T: FnMut(Happening)> Run<'_, T> {
                 return Ok(());
             }
         }
-        // A telling may be on its way from the outbox to here.
-        if tellings.is_empty() && self.progress.is_quiet() {
+        // An outcome may be on its way from the outbox to here.
+        if outcomes.is_empty() && self.progress.is_quiet() {
             for ended in self.progress.expired(now_ms()) {
                 self.ended(Some(ended));
             }
@@ -342,7 +342,7 @@ impl<T: FnMut(Happening)> Run<'_, T> {
         } else {
             self.totals.published += 1;
         }
-        (self.tell)(Happening::Ended(ended));
+        (self.tell)(PublishEvent::Ended(ended));
     }
 }
 

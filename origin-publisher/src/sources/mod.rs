@@ -19,8 +19,8 @@ use crate::{
     shutdown::Shutdown,
 };
 
-/// Updates that may wait for their delivery to the edge that lacks most of them; then no more are taken
-/// from sources, so that an endless one does not fill the disk while an edge is away.
+/// Back-pressure: updates that may wait for their delivery to the edge that lacks most of them. Then no
+/// more are taken from sources, so that an endless one does not fill the disk while an edge is away.
 pub const MAX_WAITING: usize = 10_000;
 
 /// Up to where a source has been read, in its own words: an offset, a resume token, a GTID.
