@@ -9,13 +9,6 @@ import { fileURLToPath } from 'node:url';
 
 const CRATES = ['benchmarks', 'edge-worker', 'origin-publisher', 'tests', ...globSync('crates/*')];
 
-// Steps from file to file that close a circle and have to go. Only ever remove one from here; one that
-// closes no circle any more fails the check, too.
-const KNOWN = [
-  ['edge-worker/src/topic/root/presence.rs', 'edge-worker/src/topic/root/object.rs'],
-  ['origin-publisher/src/outbox/statements.rs', 'origin-publisher/src/outbox/updates.rs'],
-];
-
 // The code without comments, strings and characters, which could look like paths.
 const bare = (text) =>
   text.replace(/\/\/.*|\/\*[\s\S]*?\*\/|\br(#*)"[\s\S]*?"\1|"(?:\\[\s\S]|[^"\\])*"|'(?:\\[^']*|[^'\\])'/g, '""');
@@ -125,36 +118,29 @@ function way(graph, from, to) {
   }
 }
 
-// Finds the circles in a crate's sources, apart from those that the steps `known` close: of each file on
-// one, a shortest path that comes back to it, and each path once. Also gives the steps of `known` that close none.
-export function circles(sources, known = []) {
+// Finds the circles in a crate's sources: of each file on one, a shortest path that comes back to it, and each
+// path once.
+export function circles(sources) {
   const graph = new Map(arrows(sources));
-  const idle = known.filter(([from, to]) => !graph.get(from)?.includes(to) || !way(graph, to, from));
-  for (const [from, to] of known) graph.set(from, graph.get(from)?.filter((next) => next !== to) ?? []);
   const found = new Map();
   for (const file of graph.keys()) {
     const circle = way(graph, file, file);
     const key = circle?.slice(1).sort().join();
     if (circle && !found.has(key)) found.set(key, circle);
   }
-  return { found: [...found.values()], idle };
+  return [...found.values()];
 }
 
 function main() {
-  let failed = false;
   for (const crate of CRATES) {
     const folder = `${crate}/src/`;
     const files = globSync(`${folder}**/*.rs`);
     const sources = files.map((file) => [file.slice(folder.length), readFileSync(file, 'utf8')]);
-    const ours = KNOWN.filter(([from]) => from.startsWith(folder));
-    const known = ours.map((step) => step.map((file) => file.slice(folder.length)));
-    const { found, idle } = circles(sources, known);
-    for (const [from, to] of ours) console.error(`circles: known, and to be cut: ${from} -> ${to}`);
-    for (const circle of found) console.error(`circles: ${crate}: ${circle.join(' -> ')}`);
-    for (const [from, to] of idle) console.error(`circles: take ${from} -> ${to} off the list, it closes none`);
-    failed ||= found.length + idle.length > 0;
+    for (const circle of circles(sources)) {
+      console.error(`circles: ${crate}: ${circle.join(' -> ')}`);
+      process.exitCode = 1;
+    }
   }
-  process.exitCode = failed ? 1 : 0;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) main();

@@ -9,7 +9,7 @@ origin_config() {
   cat <<EOF
 # An origin beside a local edge. Made by scripts/origin-config.sh.
 
-[generate]
+[generate.retail]
 # An offer takes some hundred ms, as with a large catalogue or a model: at the default of 4 it takes
 # 1 ms, and then nothing can be gained by a head start.
 effort = 1000

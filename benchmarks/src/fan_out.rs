@@ -1,8 +1,7 @@
 //! Our edge, the Durable Object in JavaScript and nchan beside each other.
 
 use anyhow::ensure;
-use headstart_client::load::files;
-use headstart_protocol::presence::Transport;
+use headstart_client::{load::files, subscribe::transport::Transport};
 
 use crate::{
     server::Kind,

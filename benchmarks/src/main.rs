@@ -29,7 +29,7 @@ mod workload;
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use headstart_protocol::presence::Transport;
+use headstart_client::subscribe::transport::Transport;
 use workload::Effort;
 
 /// Measures Headstart beside a JavaScript Durable Object and nchan.

@@ -6,9 +6,8 @@ use headstart_client::{
         payload::Payload,
         target::{Publication, Target},
     },
-    subscribe::{SubscribeError, request::Request},
+    subscribe::{SubscribeError, request::Request, transport::Transport},
 };
-use headstart_protocol::presence::Transport;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CONTENT_TYPE, HeaderName},
@@ -58,11 +57,7 @@ impl Target for Plain {
     }
 
     fn subscribe(&self, _: &[u8]) -> Result<Request, SubscribeError> {
-        let way = match self.transport {
-            Transport::Sse => "events",
-            Transport::Ws => "ws",
-        };
-        let url = Url::parse(&format!("{}/{way}", self.topic));
+        let url = Url::parse(&format!("{}/{}", self.topic, self.transport.segment()));
         Ok(Request {
             url: url.map_err(|error| SubscribeError::Request(error.to_string()))?,
             headers: HeaderMap::new(),

@@ -1,8 +1,7 @@
 //! Our edge with its subscribers at the root, at one relay, and at four.
 
 use anyhow::ensure;
-use headstart_client::load::files;
-use headstart_protocol::presence::Transport;
+use headstart_client::{load::files, subscribe::transport::Transport};
 
 use crate::{
     server::Kind,

@@ -10,8 +10,11 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use headstart_client::load::{headstart::Headstart, target::Target};
-use headstart_protocol::{presence::Transport, topic::TopicName};
+use headstart_client::{
+    load::{headstart::Headstart, target::Target},
+    subscribe::transport::Transport,
+};
+use headstart_protocol::topic::TopicName;
 use headstart_tests::{
     edge_config::root,
     keys::{login_key, origin_key, ticket_key},

@@ -3,8 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use headstart_client::load::{report::Report, session::Session};
-use headstart_protocol::presence::Transport;
+use headstart_client::{
+    load::{report::Report, session::Session},
+    subscribe::transport::Transport,
+};
 
 use crate::{
     server::{Kind, Server},

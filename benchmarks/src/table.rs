@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, LineStyle, Table, presets::UTF8_HORIZONTAL_ONLY};
-use headstart_protocol::presence::Transport;
+use headstart_client::subscribe::transport::Transport;
 
 /// Prints a table; its first `texts` columns are texts, the others numbers.
 pub fn print(

@@ -10,9 +10,8 @@ use headstart_client::{
         payload::Payload,
         target::{Publication, Target},
     },
-    subscribe::{SubscribeError, request::Request, sse::Frame},
+    subscribe::{SubscribeError, request::Request, sse::Frame, transport::Transport},
 };
-use headstart_protocol::presence::Transport;
 use http::StatusCode;
 
 /// A target that notes how long the frame of an update is; every update must come by itself.

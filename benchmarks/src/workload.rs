@@ -2,11 +2,13 @@
 
 use std::{fmt, time::Duration};
 
-use headstart_client::load::{
-    Round,
-    schedule::{Pace, Schedule},
+use headstart_client::{
+    load::{
+        Round,
+        schedule::{Pace, Schedule},
+    },
+    subscribe::transport::Transport,
 };
-use headstart_protocol::presence::Transport;
 
 /// Updates that are published together in a burst.
 pub const BURST: u64 = 20;

@@ -53,7 +53,7 @@ pub struct EdgeArg {
     pub url: Url,
 }
 
-/// The URL of an edge or an origin.
+/// Parses the URL of an edge or an origin.
 ///
 /// # Errors
 /// A sentence that says what it must be like.
@@ -98,7 +98,7 @@ impl ConfigFile {
         config::load(self.config.as_deref(), environment, &self.with_set(flags))
     }
 
-    /// `flags`, and after them --set, which goes before everything.
+    /// Returns `flags`, and after them --set, which goes before everything.
     fn with_set(&self, mut flags: Vec<Override>) -> Vec<Override> {
         flags.extend(self.set.iter().map(|(path, value)| Override {
             path: path.clone(),
@@ -145,7 +145,7 @@ impl ConfigLayers {
     }
 }
 
-/// A flag that stands for a value of the configuration, where it is given.
+/// Returns a flag that stands for a value of the configuration, where it is given.
 fn flag(path: &str, name: &str, value: Option<String>) -> Option<Override> {
     Some(Override {
         path: path.to_owned(),
@@ -167,10 +167,10 @@ pub struct ConfigArgs {
     /// URL of the first edge [edges.0.url]
     #[arg(long, value_name = "URL")]
     pub edge_url: Option<String>,
-    /// Purchase history to learn from [generate.history]
+    /// Purchase history to learn from [generate.retail.history]
     #[arg(long, value_name = "FILE")]
     pub history: Option<PathBuf>,
-    /// How much work one offer is [generate.effort]
+    /// How much work one offer is [generate.retail.effort]
     #[arg(long, value_name = "N")]
     pub effort: Option<u32>,
     /// Offers generated at the same time, 0 for one on each core [generate.workers]
@@ -193,7 +193,7 @@ impl ConfigArgs {
         self.layers.load(environment, self.flags())
     }
 
-    /// What is right of the configuration, and everything that is wrong.
+    /// Returns what is right of the configuration, and everything that is wrong.
     pub fn examine(&self, environment: &Environment) -> (Option<Loaded>, Vec<ConfigError>) {
         let file = &self.layers.file;
         let flags = file.with_set(self.layers.flags(self.flags()));
@@ -204,12 +204,12 @@ impl ConfigArgs {
         let named = [
             flag("edges.0.url", "--edge-url", self.edge_url.clone()),
             flag(
-                "generate.history",
+                "generate.retail.history",
                 "--history",
                 self.history.as_deref().map(text),
             ),
             flag(
-                "generate.effort",
+                "generate.retail.effort",
                 "--effort",
                 self.effort.map(|effort| effort.to_string()),
             ),

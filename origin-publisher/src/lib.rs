@@ -6,12 +6,13 @@
 //! intake/  ->  pipeline: generate/  ->  outbox/  ->  deliver/
 //!   link                pool              SQLite       edge: signed events, at once
 //!   listener            retail                         kv: bulk writes, at most one a second
-//!                       publish/  ->                   updates: signed events, in their topic's order
+//!                       sources/  ->                   updates: signed events, in their topic's order
 //! ```
 //!
 //! | question | place |
 //! |---|---|
 //! | Where do logins come from? | [`intake`] |
+//! | Where do updates come from? | [`sources`]; by hand: [`publish`] |
 //! | Who makes the offer? | [`generate`] |
 //! | When may a login be let go? | [`pipeline`] |
 //! | What survives a `kill -9`? | [`outbox`] |
@@ -20,7 +21,6 @@
 //! | What is counted and measured? | [`metrics`] |
 //! | Would `serve` start, and would the edges know it? | [`preflight`], [`probe`] |
 //! | How does it start and end? | [`serve`], [`shutdown`] |
-//! | How is an update published by hand? | [`publish`] |
 //! | How is it tried and measured, and how are topics followed? | the crate `headstart-client` |
 
 pub mod config;
@@ -35,5 +35,6 @@ pub mod probe;
 pub mod publish;
 pub mod serve;
 pub mod shutdown;
+pub mod sources;
 #[cfg(test)]
 mod testing;

@@ -118,12 +118,12 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// A login was taken: from a `link` or from the `listener`.
+    /// Counts a login that was taken: from a `link` or from the `listener`.
     pub fn login_from(&self, from: &'static str) {
         self.inner.logins.get_or_create(&From { from }).inc();
     }
 
-    /// A ticket has settled, as `ready` or `failed`.
+    /// Counts a ticket that has settled, as `ready` or `failed`.
     pub fn settled(&self, outcome: &'static str) {
         self.inner
             .settlements
@@ -131,12 +131,12 @@ impl Metrics {
             .inc();
     }
 
-    /// A generation has ended after this time.
+    /// Observes the time of a generation that has ended.
     pub fn generated(&self, took: Duration) {
         self.inner.generation.observe(took.as_secs_f64());
     }
 
-    /// The KV API of an edge was called, and answered with this `outcome`.
+    /// Counts a call of an edge's KV API that came to this `outcome`.
     pub fn kv_called(&self, edge: &str, outcome: &'static str) {
         let call = OfCall {
             edge: edge.to_owned(),
@@ -145,7 +145,7 @@ impl Metrics {
         self.inner.kv_calls.get_or_create(&call).inc();
     }
 
-    /// A link to an edge is open, until what this gives is dropped.
+    /// Counts a link to an edge as open until the result is dropped.
     #[must_use]
     pub fn link_open(&self, edge: String) -> OpenLink {
         let links = self.inner.links.get_or_create_owned(&OfEdge { edge });
@@ -153,7 +153,7 @@ impl Metrics {
         OpenLink(links)
     }
 
-    /// The counter of deliveries in one way to one edge that come to this `outcome`.
+    /// Returns the counter of deliveries in one way to one edge that come to this `outcome`.
     #[must_use]
     pub fn deliveries(&self, edge: &str, way: Way, outcome: &'static str) -> Counter {
         self.inner.deliveries.get_or_create_owned(&OfDelivery {
@@ -163,7 +163,7 @@ impl Metrics {
         })
     }
 
-    /// Everything as text, with how it stands with `outbox` and `pool`.
+    /// Returns everything as text, with how it stands with `outbox` and `pool`.
     ///
     /// # Errors
     /// [`OutboxError`].

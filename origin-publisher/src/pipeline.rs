@@ -70,7 +70,7 @@ struct Inner {
 }
 
 impl Pipeline {
-    /// A pipeline of `pool` and `outbox`. `source` is this origin's name in events, `keys` and `times`
+    /// Makes a pipeline of `pool` and `outbox`. `source` is this origin's name in events, `keys` and `times`
     /// are the rules of tickets, `timeout` is the longest time for one generation; `metrics` counts.
     #[must_use]
     pub fn new(
@@ -105,7 +105,7 @@ impl Pipeline {
     pub async fn settle(&self, job: Job) -> Result<(), NotSettled> {
         let Inner { outbox, .. } = &*self.inner;
         let uuid = job.ticket.uuid();
-        let _turn = self.inner.turns.take(uuid).await;
+        let _turn = self.inner.turns.acquire(uuid).await;
         if outbox.has_settled(&job.ticket).await? {
             tracing::debug!(ticket = %uuid, "has settled before");
             return Ok(());
@@ -200,43 +200,43 @@ impl Pipeline {
         Ok(committed)
     }
 
-    /// What is counted.
+    /// Returns what is counted.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.inner.metrics
     }
 
-    /// The outbox it commits to.
+    /// Returns the outbox it commits to.
     #[must_use]
     pub fn outbox(&self) -> &Outbox {
         &self.inner.outbox
     }
 
-    /// The keys of tickets.
+    /// Returns the keys of tickets.
     #[must_use]
     pub fn keys(&self) -> &KeyRing {
         &self.inner.keys
     }
 
-    /// How long tickets live.
+    /// Returns how long tickets live.
     #[must_use]
     pub fn times(&self) -> TicketTimes {
         self.inner.times
     }
 
-    /// This origin's name in events.
+    /// Returns this origin's name in events.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.inner.source
     }
 
-    /// Longest time for one generation.
+    /// Returns the longest time for one generation.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.inner.timeout
     }
 
-    /// What the pool is doing now.
+    /// Returns what the pool is doing now.
     #[must_use]
     pub fn status(&self) -> PoolStatus {
         self.inner.pool.status()
@@ -248,7 +248,7 @@ impl Pipeline {
     }
 }
 
-/// What a generation means for its ticket; an error where it means nothing, because none was begun.
+/// Returns what a generation means for its ticket; an error where it means nothing, because none was begun.
 fn outcome(
     result: Result<Generated, GenerateError>,
     stamps: Stamps,
@@ -294,7 +294,7 @@ struct Turn<'a> {
 }
 
 impl Turns {
-    async fn take(&self, uuid: Uuid) -> Turn<'_> {
+    async fn acquire(&self, uuid: Uuid) -> Turn<'_> {
         loop {
             let given_back = self.given_back.notified();
             tokio::pin!(given_back);

@@ -7,7 +7,7 @@ use headstart_retail::history::PurchaseHistory;
 
 use crate::{config::Config, outbox::Outbox, serve::ServeError};
 
-/// Everything that `serve` would refuse, each in a sentence.
+/// Returns everything that `serve` would refuse, each in a sentence.
 #[must_use]
 pub fn problems(config: &Config) -> Vec<String> {
     let edges = if config.edges.is_empty() {
@@ -15,11 +15,8 @@ pub fn problems(config: &Config) -> Vec<String> {
     } else {
         Ok(())
     };
-    let history = config.generate.history.as_deref().map_or(Ok(()), |path| {
-        PurchaseHistory::open(path)
-            .map(drop)
-            .map_err(ServeError::from)
-    });
+    let history = config.generate.retail.history.as_deref();
+    let history = history.map_or(Ok(()), |path| PurchaseHistory::open(path).map(drop));
     let outbox = Outbox::check(&config.outbox.path).map_err(ServeError::from);
     let listen = config.listen.addr.map_or(Ok(()), |addr| {
         match TcpListener::bind(addr) {
@@ -30,9 +27,14 @@ pub fn problems(config: &Config) -> Vec<String> {
             _ => Ok(()),
         }
     });
-    [edges, history, outbox, listen]
-        .into_iter()
-        .filter_map(Result::err)
-        .map(|error| error.to_string())
-        .collect()
+    let text = |error: ServeError| error.to_string();
+    [
+        edges.map_err(text),
+        history.map_err(|error| error.to_string()),
+        outbox.map_err(text),
+        listen.map_err(text),
+    ]
+    .into_iter()
+    .filter_map(Result::err)
+    .collect()
 }

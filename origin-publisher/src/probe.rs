@@ -128,7 +128,7 @@ impl Probe<'_> {
         }
     }
 
-    /// How far the edge's clock is ahead, in ms.
+    /// Returns how far the edge's clock is ahead, in ms.
     async fn offset(&self) -> Result<i64, String> {
         let before = now_ms();
         let (_, body) = self.get("/ping").await?;
@@ -138,7 +138,7 @@ impl Probe<'_> {
         Ok(pong.time.cast_signed().saturating_sub(here.cast_signed()))
     }
 
-    /// An empty batch of events: signed, and nothing in it.
+    /// Posts an empty batch of events: signed, and nothing in it.
     async fn origin_key(&self) -> Result<String, String> {
         let body = "[]";
         let key = self.secrets.key.value.current();
@@ -197,7 +197,7 @@ impl Probe<'_> {
         }
     }
 
-    /// The status and the body of a `GET` at the edge.
+    /// Returns the status and the body of a `GET` at the edge.
     async fn get(&self, path: &str) -> Result<(StatusCode, Vec<u8>), String> {
         let request = self.client.get(self.edge.at(path)).timeout(TIMEOUT);
         let answer = request.send().await.map_err(|error| {

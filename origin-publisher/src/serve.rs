@@ -1,20 +1,19 @@
 //! Wires the parts together, and ends them in order: take nothing new, finish what is held, deliver
 //! what is quickly delivered, stop.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use headstart_client::{clock::now_ms, http_client};
-use headstart_retail::{
-    RetailGenerator,
-    history::{HistoryError, PurchaseHistory},
-};
 use tokio::{net::TcpListener, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    config::{Config, GenerateConfig, Secrets},
+    config::{Config, Secrets},
     deliver::{self, Delivery},
-    generate::pool::{Pool, PoolSize},
+    generate::{
+        Generator,
+        pool::{Pool, PoolSize},
+    },
     intake::{
         link::{self, Links},
         listener::{self, Listener},
@@ -36,9 +35,6 @@ pub enum ServeError {
     /// There is nobody to serve.
     #[error("no edge is configured: add [[edges]] to the file, or give --edge-url")]
     NoEdge,
-    /// The purchase history cannot be read.
-    #[error(transparent)]
-    History(#[from] HistoryError),
     /// The threads of the pool cannot be had.
     #[error("the generator's threads: {0}")]
     Pool(std::io::Error),
@@ -58,13 +54,15 @@ pub enum ServeError {
     },
 }
 
-/// Runs the origin until `stop` is done, and then at most the configured grace longer.
+/// Runs an origin that generates with `generator` until `stop` is done, and then at most the configured
+/// grace longer.
 ///
 /// # Errors
 /// [`ServeError`], when it cannot start.
 pub async fn serve(
     config: &Config,
     secrets: &Secrets,
+    generator: Arc<dyn Generator>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let first_edge = config.edges.first().ok_or(ServeError::NoEdge)?;
@@ -78,8 +76,12 @@ pub async fn serve(
         ),
         None => None,
     };
-    let pool = start_pool(config.generate.clone()).await?;
-    let size = config.generate.threads() + config.generate.queue;
+    let size = PoolSize {
+        threads: config.generate.threads(),
+        queue: config.generate.queue,
+    };
+    let pool = Pool::start(generator, size, Arc::new(now_ms)).map_err(ServeError::Pool)?;
+    let capacity = size.threads + size.queue;
     let shutdown = Shutdown::default();
     let pipeline = Pipeline::new(
         pool,
@@ -105,7 +107,7 @@ pub async fn serve(
             edge: edge.clone(),
             key: edge_secrets.key.value.current().clone(),
             origin: config.origin.name.clone(),
-            capacity: size.div_ceil(config.edges.len()),
+            capacity: capacity.div_ceil(config.edges.len()),
             pipeline: pipeline.clone(),
             shutdown: shutdown.clone(),
         }));
@@ -201,29 +203,4 @@ fn announce(config: &Config, socket: &TcpListener) {
 async fn listen(listener: Listener, socket: TcpListener) {
     listener::serve(listener.clone(), socket).await;
     listener.settled().await;
-}
-
-/// Reads the history and learns from it, away from the async threads.
-async fn start_pool(config: GenerateConfig) -> Result<Pool, ServeError> {
-    let size = PoolSize {
-        threads: config.threads(),
-        queue: config.queue,
-    };
-    let generator = tokio::task::spawn_blocking(move || {
-        let history = history(config.history)?;
-        tracing::info!(history = %history.report, "learned");
-        Ok::<_, ServeError>(
-            RetailGenerator::new(&history, config.effort).with_effort_limit(config.effort_limit),
-        )
-    })
-    .await
-    .map_err(|panic| ServeError::Pool(std::io::Error::other(panic)))??;
-    Pool::start(Arc::new(generator), size, Arc::new(now_ms)).map_err(ServeError::Pool)
-}
-
-fn history(path: Option<PathBuf>) -> Result<PurchaseHistory, HistoryError> {
-    match path {
-        Some(path) => PurchaseHistory::open(&path),
-        None => PurchaseHistory::read(headstart_retail::SAMPLE),
-    }
 }

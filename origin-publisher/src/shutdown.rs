@@ -10,24 +10,24 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// From now on nothing new is taken; what is held is finished.
+    /// Begins to drain: from now on nothing new is taken; what is held is finished.
     pub fn drain(&self) {
         self.draining.cancel();
     }
 
-    /// From now on what is not finished is handed back.
+    /// Ends: from now on what is not finished is handed back.
     pub fn end(&self) {
         self.draining.cancel();
         self.over.cancel();
     }
 
-    /// Whether nothing new is to be taken.
+    /// Returns whether nothing new is to be taken.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.is_cancelled()
     }
 
-    /// Whether all is to stop.
+    /// Returns whether all is to stop.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.over.is_cancelled()

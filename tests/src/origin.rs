@@ -4,7 +4,7 @@ use std::{
     env,
     io::Write,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitStatus, Output, Stdio},
 };
 
@@ -36,18 +36,18 @@ const NO_TIMEOUT_MS: i64 = 600_000;
 /// The binary: `HEADSTART_ORIGIN_BIN`, or the one that was built with this test.
 #[must_use]
 pub fn binary() -> PathBuf {
-    let binary = env::var_os("HEADSTART_ORIGIN_BIN").map_or_else(
-        || {
-            let test = env::current_exe().expect("this test is a file");
-            // <profile>/deps/<test>
-            let profile = test.ancestors().nth(2).expect("it lies in a target folder");
-            profile.join("origin-publisher")
-        },
-        PathBuf::from,
-    );
+    env::var_os("HEADSTART_ORIGIN_BIN").map_or_else(|| built("origin-publisher"), PathBuf::from)
+}
+
+/// What was built with this test, by its path in the folder of the profile.
+fn built(path: &str) -> PathBuf {
+    let test = env::current_exe().expect("this test is a file");
+    // <profile>/deps/<test>
+    let profile = test.ancestors().nth(2).expect("it lies in a target folder");
+    let binary = profile.join(path);
     assert!(
         binary.exists(),
-        "{} is missing: `make test` builds it first, and `cargo build -p origin-publisher` alone",
+        "{} is missing: `make test` builds it first, and `cargo build -p origin-publisher --bins --examples` alone",
         binary.display()
     );
     binary
@@ -57,6 +57,8 @@ pub fn binary() -> PathBuf {
 #[derive(Debug, Clone)]
 pub struct OriginConfig {
     name: String,
+    /// Runs this instead of the program's `serve`.
+    example: Option<&'static str>,
     values: Vec<(String, Value)>,
     edges: Vec<Table>,
     environment: Vec<(String, String)>,
@@ -76,6 +78,7 @@ impl OriginConfig {
         ];
         Self {
             name: name.to_owned(),
+            example: None,
             values: vec![("listen.addr".to_owned(), "127.0.0.1:0".into())],
             edges: Vec::new(),
             environment,
@@ -114,7 +117,7 @@ impl OriginConfig {
         self
     }
 
-    /// With the value at `path`, such as `generate.effort`.
+    /// With the value at `path`, such as `generate.queue`.
     #[must_use]
     pub fn set(mut self, path: &str, value: impl Into<Value>) -> Self {
         self.values.push((path.to_owned(), value.into()));
@@ -124,15 +127,22 @@ impl OriginConfig {
     /// That takes long enough for an offer to be interrupted.
     #[must_use]
     pub fn slow(self) -> Self {
-        self.set("generate.effort", SLOW)
+        self.set("generate.retail.effort", SLOW)
             .set("generate.timeout_ms", NO_TIMEOUT_MS)
     }
 
     /// That never finishes an offer.
     #[must_use]
     pub fn endless(self) -> Self {
-        self.set("generate.effort", ENDLESS)
+        self.set("generate.retail.effort", ENDLESS)
             .set("generate.timeout_ms", NO_TIMEOUT_MS)
+    }
+
+    /// That is this example of `origin-publisher` instead of its program.
+    #[must_use]
+    pub fn example(mut self, name: &'static str) -> Self {
+        self.example = Some(name);
+        self
     }
 
     /// With this variable in its environment.
@@ -147,9 +157,11 @@ impl OriginConfig {
         let mut config = Table::new();
         let name = ("origin.name".to_owned(), Value::from(self.name.clone()));
         for (path, value) in std::iter::once(&name).chain(&self.values) {
-            let (section, key) = path.split_once('.').expect("section.key");
-            let section = config.entry(section).or_insert_with(|| Table::new().into());
-            let section = section.as_table_mut().expect("a section is a table");
+            let (sections, key) = path.rsplit_once('.').expect("section.key");
+            let section = sections.split('.').fold(&mut config, |table, name| {
+                let section = table.entry(name).or_insert_with(|| Table::new().into());
+                section.as_table_mut().expect("a section is a table")
+            });
             section.insert(key.to_owned(), value.clone());
         }
         let edges: Vec<Value> = self.edges.iter().cloned().map(Value::Table).collect();
@@ -193,8 +205,13 @@ impl Origin {
 
     /// Starts it again with the same outbox, after [`Origin::kill`] or [`Origin::stop`].
     pub fn start_again(&mut self) {
-        let mut command = self.command();
-        command.arg("serve");
+        let command = if let Some(name) = self.config.example {
+            self.command_of(&built(&format!("examples/{name}")))
+        } else {
+            let mut command = self.command();
+            command.arg("serve");
+            command
+        };
         self.started_at = self.log().len();
         self.process = Some(ProcessGroup::start("origin", command, self.folder.path()));
     }
@@ -316,7 +333,11 @@ impl Origin {
     /// The binary in its folder, where it finds its configuration, with nothing but its own
     /// environment.
     fn command(&self) -> Command {
-        let mut command = Command::new(binary());
+        self.command_of(&binary())
+    }
+
+    fn command_of(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(&self.folder).env_clear().envs(
             self.config
                 .environment

@@ -51,6 +51,19 @@ pub fn retry(ms: u64) -> Vec<u8> {
     format!("retry: {ms}\n").into_bytes()
 }
 
+/// Returns what a stream begins with: how long the client is to wait before it comes back, 1 to 2 s. `jitter` is in
+/// `0.0..1.0`; it keeps clients that lost their streams together from coming back together.
+#[must_use]
+pub fn opening(jitter: f64) -> Vec<u8> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number of milliseconds below 2,000"
+    )]
+    let retry_ms = 1000 + (jitter.clamp(0.0, 1.0) * 1000.0) as u64;
+    retry(retry_ms)
+}
+
 /// A comment, which clients pass over: keeps proxies from closing an idle stream, and makes the
 /// server notice a client that is gone. As [`retry`], it is a line and no frame.
 pub const HEARTBEAT: &[u8] = b":\n";
@@ -119,6 +132,11 @@ mod tests {
         assert_eq!((event.event.as_str(), event.data.as_str()), ("offer", "a"));
         assert_eq!(event.retry, Some(retry));
         assert!(read(HEARTBEAT.to_vec()).is_empty());
+    }
+
+    #[test]
+    fn a_stream_says_when_to_come_back() {
+        assert_eq!(opening(0.5), b"retry: 1500\n");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `max_items` | a whole number from 1 to 50 | at most so many offers; 10 without it |
 //! | `max_price_gbp` | a number above 0, up to 100,000 | nothing dearer per piece |
-//! | `effort` | a whole number from 1 to `generate.effort_limit` | how much work the offer is; ignored where no limit is set |
+//! | `effort` | a whole number from 1 to `generate.retail.effort_limit` | how much work the offer is; ignored where no limit is set |
 //!
 //! These are checked, and a value that cannot be used fails the login with a reason.
 //! Attributes of other names are meant for someone else and are ignored.

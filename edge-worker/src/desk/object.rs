@@ -5,7 +5,7 @@
 //! Touches its own SQLite (`store.rs`), one alarm for the next deadline, the links' hibernating
 //! WebSockets, and the ticket of a login that fails.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
 
 use futures_util::future::join_all;
 use headstart_edge_rules::desk::{Desk, DeskTimes, Effect, Greeting};
@@ -20,8 +20,8 @@ use headstart_protocol::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use worker::{
-    DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
-    console_log, console_warn, durable_object, web_sys,
+    Env, Request, Response, State, WebSocket, WebSocketIncomingMessage, console_log, console_warn,
+    web_sys,
 };
 
 use crate::{
@@ -34,7 +34,13 @@ use crate::{
         head::Head,
         request::{self, Reply},
     },
-    platform::{self, websocket},
+    platform::{
+        self,
+        alarm::Alarm,
+        durable_object::{ObjectHandlers, durable_object},
+        lazy::{Lazy, Loaded},
+        websocket,
+    },
     ticket,
 };
 
@@ -49,79 +55,69 @@ struct Attachment {
     greeting: Option<Greeting>,
 }
 
-/// The object. See the module's own words.
-#[durable_object]
+/// What the object holds.
 #[derive(Debug)]
-pub struct LoginDeskDo {
+pub struct DeskObject {
     state: State,
     env: Env,
-    store: OnceCell<DeskStore>,
+    store: Lazy<DeskStore>,
     /// Built by the first event that needs it.
-    desk: RefCell<Option<Desk>>,
-    /// When the alarm goes off, as far as this instance knows.
-    alarm_at: Cell<Option<u64>>,
+    desk: Loaded<Desk>,
+    /// For the next deadline.
+    alarm: Alarm,
 }
 
-impl DurableObject for LoginDeskDo {
+durable_object!(LoginDeskDo, DeskObject);
+
+impl ObjectHandlers for DeskObject {
     fn new(state: State, env: Env) -> Self {
         Self {
             state,
             env,
-            store: OnceCell::new(),
-            desk: RefCell::new(None),
-            alarm_at: Cell::new(None),
+            store: Lazy::default(),
+            desk: Loaded::default(),
+            alarm: Alarm::default(),
         }
     }
 
-    async fn fetch(&self, request: Request) -> Result<Response> {
+    async fn fetch(self: &Rc<Self>, request: &Request) -> worker::Result<Response> {
         let request = request.inner();
         let head = Head::read(request);
         let reply = self.answer(request, &head).await;
         Ok(request::finish(reply, &head, &Cors::none())?.into())
     }
 
-    async fn alarm(&self) -> Result<Response> {
-        self.alarm_at.set(None);
-        self.wake().await.map_err(Error::into_worker)?;
-        Response::empty()
+    async fn alarm(self: &Rc<Self>) -> Result<(), Error> {
+        self.alarm.rang();
+        self.wake().await
     }
 
-    async fn websocket_message(
-        &self,
-        socket: WebSocket,
+    async fn message(
+        self: &Rc<Self>,
+        socket: &WebSocket,
         message: WebSocketIncomingMessage,
-    ) -> Result<()> {
-        let heard = match read(message) {
-            Ok(message) => self.hear(&socket, message).await,
+    ) -> Result<(), Error> {
+        match read(message) {
+            Ok(message) => self.hear(socket, message).await,
             Err(refusal) => {
-                websocket::close(&socket, refusal.code, refusal.reason);
-                self.lose(&socket).await
+                websocket::close(socket, refusal.code, refusal.reason);
+                self.closed(socket).await
             }
+        }
+    }
+
+    async fn closed(self: &Rc<Self>, socket: &WebSocket) -> Result<(), Error> {
+        let Some(Attachment { link, .. }) = socket.deserialize_attachment()? else {
+            return Ok(());
         };
-        heard.map_err(Error::into_worker)
-    }
-
-    async fn websocket_close(
-        &self,
-        socket: WebSocket,
-        code: usize,
-        _reason: String,
-        _was_clean: bool,
-    ) -> Result<()> {
-        websocket::close(&socket, websocket::closing_code(code), "");
-        self.lose(&socket).await.map_err(Error::into_worker)
-    }
-
-    async fn websocket_error(&self, socket: WebSocket, _error: worker::Error) -> Result<()> {
-        self.lose(&socket).await.map_err(Error::into_worker)
-    }
-
-    async fn connect(&self, _socket: worker::Socket) -> Result<()> {
-        Err("this object takes no TCP connections".into())
+        let now_ms = platform::now_ms();
+        let effects = self.with_desk(|desk| desk.close_link(&link, now_ms))?;
+        self.perform(effects, now_ms)?;
+        self.arm().await
     }
 }
 
-impl LoginDeskDo {
+impl DeskObject {
     async fn answer(&self, request: &web_sys::Request, head: &Head) -> Result<Reply, Error> {
         match (head.method.as_str(), head.path.as_str()) {
             ("POST", "/logins") => self.enqueue(request, head.now_ms).await,
@@ -224,17 +220,6 @@ impl LoginDeskDo {
         self.arm().await
     }
 
-    /// Closes the link of a socket that is closed or broken.
-    async fn lose(&self, socket: &WebSocket) -> Result<(), Error> {
-        let Some(Attachment { link, .. }) = socket.deserialize_attachment()? else {
-            return Ok(());
-        };
-        let now_ms = platform::now_ms();
-        let effects = self.with_desk(|desk| desk.close_link(&link, now_ms))?;
-        self.perform(effects, now_ms)?;
-        self.arm().await
-    }
-
     /// Does what is due: the alarm's work.
     async fn wake(&self) -> Result<(), Error> {
         let now_ms = platform::now_ms();
@@ -248,8 +233,9 @@ impl LoginDeskDo {
         .await;
         let any_used = self.store()?.forget(now_ms)?;
         self.arm().await?;
-        if any_used && self.alarm_at.get().is_none() {
-            self.set_alarm(now_ms, now_ms + REPLAY_MEMORY_MS).await?;
+        if any_used {
+            let forget_at = now_ms + REPLAY_MEMORY_MS;
+            self.alarm.set(&self.state, forget_at).await?;
         }
         Ok(())
     }
@@ -258,7 +244,7 @@ impl LoginDeskDo {
     fn perform(&self, effects: Vec<Effect>, now_ms: u64) -> Result<Vec<(Uuid, String)>, Error> {
         self.try_perform(effects, now_ms).inspect_err(|_| {
             // What could not be stored did not happen: the next event builds the desk from what was.
-            *self.desk.borrow_mut() = None;
+            self.desk.forget();
         })
     }
 
@@ -366,40 +352,25 @@ impl LoginDeskDo {
         Ok(())
     }
 
-    /// Sets the alarm for the next deadline, if it is not set for then or earlier.
+    /// Sets the alarm for the next deadline.
     async fn arm(&self) -> Result<(), Error> {
-        let Some(next) = self.with_desk(|desk| desk.next_deadline())? else {
-            return Ok(());
-        };
-        if self.alarm_at.get().is_some_and(|at| at <= next) {
-            return Ok(());
+        match self.with_desk(|desk| desk.next_deadline())? {
+            Some(next) => self.alarm.set(&self.state, next).await,
+            None => Ok(()),
         }
-        self.set_alarm(platform::now_ms(), next).await
-    }
-
-    async fn set_alarm(&self, now_ms: u64, at: u64) -> Result<(), Error> {
-        self.alarm_at.set(Some(at));
-        let offset = i64::try_from(at.saturating_sub(now_ms)).unwrap_or(i64::MAX);
-        Ok(self.state.storage().set_alarm(offset).await?)
     }
 
     fn store(&self) -> Result<&DeskStore, Error> {
-        if let Some(store) = self.store.get() {
-            return Ok(store);
-        }
-        let store = DeskStore::open(self.state.storage().sql())?;
-        Ok(self.store.get_or_init(|| store))
+        self.store
+            .get(|| DeskStore::open(self.state.storage().sql()))
     }
 
     /// Works with the desk; builds it first if this instance has none yet.
     fn with_desk<T>(&self, work: impl FnOnce(&mut Desk) -> T) -> Result<T, Error> {
-        if self.desk.borrow().is_none() {
+        if !self.desk.is_loaded() {
             self.restore()?;
         }
-        match self.desk.borrow_mut().as_mut() {
-            Some(desk) => Ok(work(desk)),
-            None => Err(Error::Platform("the desk could not be built".to_owned())),
-        }
+        self.desk.with(work)
     }
 
     /// Builds the desk from what is stored and the sockets that are open.
@@ -420,7 +391,7 @@ impl LoginDeskDo {
             });
         let now_ms = platform::now_ms();
         let (desk, effects) = Desk::restore(times, self.store()?.logins()?, links, now_ms);
-        *self.desk.borrow_mut() = Some(desk);
+        self.desk.load(desk);
         self.perform(effects, now_ms)?;
         Ok(())
     }

@@ -1,6 +1,9 @@
 //! What the edge asks of the platform through `platform.js`: each call crosses the boundary between
 //! Wasm and JavaScript once, where the `worker` crate's own types would cross it many times.
 
+pub mod alarm;
+pub mod durable_object;
+pub mod lazy;
 pub mod sockets;
 pub mod sql;
 pub mod wake;
@@ -101,7 +104,7 @@ pub struct Object<'a> {
     pub hint: &'static str,
 }
 
-/// The clock, in milliseconds since the Unix epoch. On the platform it stands still between I/O.
+/// Returns the clock, in milliseconds since the Unix epoch. On the platform it stands still between I/O.
 pub fn now_ms() -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
@@ -112,12 +115,12 @@ pub fn now_ms() -> u64 {
     ms
 }
 
-/// A random number in `0.0..1.0`, for jitter.
+/// Returns a random number in `0.0..1.0`, for jitter.
 pub fn random() -> f64 {
     worker::js_sys::Math::random()
 }
 
-/// The edge node that answers: its data centre's code, or `local`.
+/// Returns the edge node that answers: its data centre's code, or `local`.
 pub fn node(request: &web_sys::Request) -> String {
     let colo = colo(request);
     if !colo.is_empty() && colo.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -127,17 +130,17 @@ pub fn node(request: &web_sys::Request) -> String {
     }
 }
 
-/// Where the client is; what is not known is left at its default.
+/// Returns where the client is; what is not known is left at its default.
 pub fn client_place<T: DeserializeOwned + Default>(request: &web_sys::Request) -> T {
     serde_json::from_str(&place(request)).unwrap_or_default()
 }
 
-/// A header of a request. A name that cannot be a header's has no value.
+/// Returns a header of a request. A name that cannot be a header's has no value.
 pub fn header(request: &web_sys::Request, name: &str) -> Option<String> {
     request.headers().get(name).ok().flatten()
 }
 
-/// Every header of a request; names are in lower case.
+/// Returns every header of a request; names are in lower case.
 pub fn headers(request: &web_sys::Request) -> Vec<(String, String)> {
     header_lines(request)
         .lines()
@@ -148,7 +151,7 @@ pub fn headers(request: &web_sys::Request) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The body of a request.
+/// Returns the body of a request.
 ///
 /// # Errors
 /// [`Error::BodyTooLarge`] as soon as it has more than `limit` bytes, however long it claims to be;
@@ -162,7 +165,7 @@ pub async fn read_body(request: &web_sys::Request, limit: usize) -> Result<Vec<u
         .map_err(|_| Error::BodyTooLarge { limit })
 }
 
-/// A value of the KV namespace `CONTENT`, still in JavaScript's memory, and its metadata as JSON.
+/// Returns a value of the KV namespace `CONTENT`, still in JavaScript's memory, and its metadata as JSON.
 ///
 /// # Errors
 /// [`Error::Platform`] when KV cannot be read now.
@@ -258,7 +261,7 @@ pub async fn subscribe<T: Serialize>(
     Ok(response.unchecked_into())
 }
 
-/// What the Worker said of a request to subscribe.
+/// Returns what the Worker said of a request to subscribe.
 ///
 /// # Errors
 /// [`Error::Platform`] for a request that did not come through [`subscribe`].
@@ -296,7 +299,7 @@ pub async fn pull(url: &str, request: &web_sys::Request, body: &[u8]) -> Result<
     })
 }
 
-/// The result of `future`, if it is there in `time`.
+/// Returns the result of `future`, if it is there in `time`.
 ///
 /// # Errors
 /// The future's own, and [`Error::Platform`] when it takes longer.
@@ -310,7 +313,7 @@ pub async fn within<T>(
     }
 }
 
-/// A body that is what `text` will be. The answer can begin before it is.
+/// Returns a body that is what `text` will be. The answer can begin before it is.
 pub fn body_of(text: impl Future<Output = Result<String, Error>> + 'static) -> ReadableStream {
     let promise = future_to_promise(async {
         match text.await {

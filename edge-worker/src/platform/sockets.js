@@ -15,8 +15,9 @@ const MAX_UNANSWERED = 4 * 1024 * 1024;
 // A private close code (RFC 6455, section 7.4.2): the client did not keep up.
 const TOO_SLOW = 4008;
 
-// How often the streams of an object are looked after. One timer for all of them: two for each cost a
-// fifth of the time that a delivery takes, and 8 KiB each.
+// The streams of an object are looked after when one of them has to beat or end, and not more often than
+// this. One timer for all of them: two for each cost a fifth of the time that a delivery takes, and 8 KiB
+// each.
 const TICK_MS = 250;
 
 // The streams, by what they are of: an object's updates, or who is connected to its topic. Each has all
@@ -31,7 +32,7 @@ function end(of, stream) {
   const group = streams.groups.get(stream.group);
   if (group?.delete(stream) && group.size === 0) streams.groups.delete(stream.group);
   if (streams.all.size === 0) {
-    clearInterval(streams.timer);
+    clearTimeout(streams.timer);
     open.delete(of);
   }
   // Nobody asks for those in no attachment, so keeping them would only fill the memory.
@@ -68,30 +69,39 @@ function write(of, stream, bytes) {
 // Ends the streams whose time is over, and lets the others beat that have to.
 function tick(of, streams) {
   const now = Date.now();
-  streams.tickedAt = now;
+  let next = Infinity;
   for (const stream of [...streams.all.values()]) {
     if (now >= stream.endsAt) {
       close(of, stream);
-    } else if (now >= stream.beatsAt) {
+      continue;
+    }
+    if (now >= stream.beatsAt) {
       stream.beatsAt = now + stream.beatMs;
       write(of, stream, stream.heartbeat);
     }
+    next = Math.min(next, stream.beatsAt, stream.endsAt);
   }
+  streams.ticksAt = Infinity;
+  if (streams.all.size > 0) setTimer(of, streams, next);
 }
 
-function streamsOf(of) {
+// Looks after the streams at this time, unless they are looked after before.
+function setTimer(of, streams, at) {
+  const now = Date.now();
+  streams.ticksAt = Math.min(streams.ticksAt, Math.max(at, now + TICK_MS));
+  // It is always set anew: streams may be left of an earlier life of the object, whose timer went with it.
+  clearTimeout(streams.timer);
+  streams.timer = setTimeout(() => tick(of, streams), Math.max(streams.ticksAt - now, 0));
+}
+
+function add(of, stream) {
   let streams = open.get(of);
   if (streams === undefined) {
-    streams = { all: new Map(), groups: new Map(), timer: 0, tickedAt: 0 };
+    streams = { all: new Map(), groups: new Map(), timer: 0, ticksAt: Infinity };
     open.set(of, streams);
   }
-  // Streams may be left of an earlier life of the object; its timer went with it.
-  if (Date.now() - streams.tickedAt > 10 * TICK_MS) {
-    clearInterval(streams.timer);
-    streams.timer = setInterval(() => tick(of, streams), TICK_MS);
-    streams.tickedAt = Date.now();
-  }
-  return streams;
+  streams.all.set(stream.id, stream);
+  setTimer(of, streams, Math.min(stream.beatsAt, stream.endsAt));
 }
 
 // A stream that says nothing but `heartbeat` until `beginStream`. It ends when the client goes or is too
@@ -113,7 +123,7 @@ export function openStream(of, id, group, attachment, heartbeat, heartbeatMs, li
     {
       start(controller) {
         stream.controller = controller;
-        streamsOf(of).all.set(id, stream);
+        add(of, stream);
       },
       cancel() {
         end(of, stream);
@@ -123,17 +133,30 @@ export function openStream(of, id, group, attachment, heartbeat, heartbeatMs, li
   );
 }
 
-// Writes `first` to a stream, which is told what is broadcast from now on.
+// Writes each of `first` to a stream, which is told what is broadcast from now on.
 export function beginStream(of, id, first) {
   const streams = open.get(of);
   const stream = streams?.all.get(id);
   if (stream === undefined) return;
   // What was missed may be longer than the bound: the stream begins with it whole.
-  stream.allowance = first.byteLength;
+  for (const bytes of first) stream.allowance += bytes.byteLength;
   const group = streams.groups.get(stream.group);
   if (group === undefined) streams.groups.set(stream.group, new Set([stream]));
   else group.add(stream);
-  write(of, stream, first);
+  for (const bytes of first) write(of, stream, bytes);
+}
+
+// Opens a stream that begins with `first`, and needs neither a name nor an attachment.
+export function openAndBegin(of, first, heartbeat, heartbeatMs, lifeMs) {
+  const id = Symbol('a stream without a name');
+  const stream = openStream(of, id, '', '', heartbeat, heartbeatMs, lifeMs);
+  beginStream(of, id, [first]);
+  return stream;
+}
+
+// Ends all streams, after what was written to them.
+export function endStreams(of) {
+  for (const stream of [...(open.get(of)?.all.values() ?? [])]) close(of, stream);
 }
 
 // Ends a stream.
@@ -218,13 +241,15 @@ export function takeEnded(of) {
   return ids.join('\n');
 }
 
-// Writes to every stream of a group.
-export function writeStreams(of, group, bytes) {
-  for (const stream of [...(open.get(of)?.groups.get(group) ?? [])]) write(of, stream, bytes);
+// Writes each of `messages`, which are bytes, to every stream of a group.
+export function writeStreams(of, group, messages) {
+  for (const stream of [...(open.get(of)?.groups.get(group) ?? [])]) {
+    for (const bytes of messages) write(of, stream, bytes);
+  }
 }
 
-// Sends `messages` to every live WebSocket of a group. One that has not said anything for long is sent
-// `question`.
+// Sends each of `messages`, which are bytes or text, to every live WebSocket of a group. One that has not
+// said anything for long is sent each of `question`.
 export function sendSockets(context, group, messages, question) {
   let length = 0;
   for (const message of messages) length += message.length;
@@ -241,7 +266,7 @@ export function sendSockets(context, group, messages, question) {
       for (const message of messages) socket.send(message);
       if (info.unanswered > ASK_AFTER && !info.asked) {
         info.asked = true;
-        socket.send(question);
+        for (const message of question) socket.send(message);
       }
     } catch {
       // A client that is gone; the platform says so in time.

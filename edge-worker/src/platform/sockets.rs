@@ -1,10 +1,11 @@
 //! What is open at one object: the streams and hibernating WebSockets of its subscribers, in groups
-//! that are written the same bytes, and the streams of those who watch who is connected.
+//! that are written the same, and streams that stand in no group.
 //!
 //! It is kept in `sockets.js`, where it outlives a panic of the Wasm instance.
 
 use std::time::Duration;
 
+use headstart_edge_rules::topic::{groups::Encoded, wires::codec::Message};
 use headstart_protocol::{channel::Down, sse::HEARTBEAT};
 use serde::{Serialize, de::DeserializeOwned};
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
@@ -16,10 +17,11 @@ use worker::{
 
 // What asks the platform about a WebSocket is caught: an error that passed through Rust unseen would leave
 // what is borrowed there borrowed.
-use crate::{
-    http::error::Error,
-    platform::{self, wake},
-};
+use crate::{http::error::Error, platform};
+
+/// Time between two heartbeats of a stream, before jitter: often enough for proxies with an idle
+/// time-out of 30 s, and what makes the platform notice a client that is gone.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(20);
 
 #[wasm_bindgen(module = "/src/platform/sockets.js")]
 extern "C" {
@@ -35,7 +37,16 @@ extern "C" {
     ) -> ReadableStream;
 
     #[wasm_bindgen(js_name = beginStream)]
-    fn begin_stream_js(of: &str, id: &str, first: &Uint8Array);
+    fn begin_stream_js(of: &str, id: &str, first: &Array);
+
+    #[wasm_bindgen(js_name = openAndBegin)]
+    fn open_and_begin_js(
+        of: &str,
+        first: &Uint8Array,
+        heartbeat: &Uint8Array,
+        heartbeat_ms: f64,
+        life_ms: f64,
+    ) -> ReadableStream;
 
     #[wasm_bindgen(js_name = endStream)]
     fn end_stream_js(of: &str, id: &str);
@@ -46,11 +57,14 @@ extern "C" {
     #[wasm_bindgen(js_name = streamCount)]
     fn stream_count_js(of: &str) -> u32;
 
+    #[wasm_bindgen(js_name = endStreams)]
+    fn end_streams_js(of: &str);
+
     #[wasm_bindgen(js_name = takeEnded)]
     fn take_ended_js(of: &str) -> String;
 
     #[wasm_bindgen(js_name = writeStreams)]
-    fn write_streams_js(of: &str, group: &str, bytes: &Uint8Array);
+    fn write_streams_js(of: &str, group: &str, messages: &Array);
 
     #[wasm_bindgen(catch, js_name = acceptSocket)]
     fn accept_socket_js(
@@ -79,7 +93,7 @@ extern "C" {
     fn heard_js(socket: &web_sys::WebSocket) -> Result<(), JsValue>;
 
     #[wasm_bindgen(js_name = sendSockets)]
-    fn send_sockets_js(context: &JsValue, group: &str, messages: &Array, question: &str);
+    fn send_sockets_js(context: &JsValue, group: &str, messages: &Array, question: &Array);
 }
 
 /// The connections of the object that `state` belongs to.
@@ -87,21 +101,22 @@ extern "C" {
 pub struct Sockets {
     context: JsValue,
     subscribers: String,
-    watchers: String,
+    /// The streams of those who watch who is connected.
+    pub watchers: Streams,
 }
 
 impl Sockets {
-    /// The connections of an object.
+    /// Returns the connections of an object.
     pub fn of(state: &State) -> Self {
         let object = state.id().to_string();
         Self {
             context: AsRef::<JsValue>::as_ref(state.as_raw()).clone(),
-            watchers: format!("{object} watchers"),
+            watchers: Streams::of(state),
             subscribers: object,
         }
     }
 
-    /// The object's id, which names it in JavaScript's memory.
+    /// Returns the object's id, which names it in JavaScript's memory.
     pub fn object(&self) -> &str {
         &self.subscribers
     }
@@ -116,18 +131,21 @@ impl Sockets {
         life: Duration,
         at_most: Option<Duration>,
     ) -> ReadableStream {
-        open(
+        open_stream_js(
             &self.subscribers,
-            (id, group, &json(attachment)),
-            life,
-            at_most,
+            id,
+            group,
+            &json(attachment),
+            &Uint8Array::from(HEARTBEAT),
+            with_jitter(HEARTBEAT_EVERY),
+            life_ms(life, at_most),
         )
     }
 
     /// Writes to a subscriber's stream, and from now on whatever its group is told. Where it has gone
     /// meanwhile, nothing happens.
-    pub fn begin_stream(&self, id: &str, first: &[u8]) {
-        begin_stream_js(&self.subscribers, id, &Uint8Array::from(first));
+    pub fn begin_stream(&self, id: &str, first: &[Message]) {
+        begin_stream_js(&self.subscribers, id, &values(first));
     }
 
     /// Ends a subscriber's stream.
@@ -143,40 +161,31 @@ impl Sockets {
             .collect()
     }
 
-    /// Writes to every stream of a group. Whoever does not keep up is dropped, and delays nobody.
-    pub fn write(&self, group: &str, bytes: &[u8]) {
-        write_streams_js(&self.subscribers, group, &Uint8Array::from(bytes));
+    /// Writes to every stream and live WebSocket of some groups. Whoever does not keep up is dropped, and
+    /// delays nobody.
+    pub fn tell(&self, encoded: &Encoded) {
+        let codec = encoded.wire.codec();
+        let messages = values(&encoded.messages);
+        if codec.is_socket() {
+            let question = values(&codec.say(&Down::Ping {
+                n: platform::now_ms(),
+            }));
+            for group in &encoded.groups {
+                send_sockets_js(&self.context, group, &messages, &question);
+            }
+        } else {
+            for group in &encoded.groups {
+                write_streams_js(&self.subscribers, group, &messages);
+            }
+        }
     }
 
-    /// The ids of subscribers' streams that have ended since this was asked last.
+    /// Returns the ids of subscribers' streams that have ended since this was asked last.
     pub fn take_ended(&self) -> Vec<String> {
         take_ended_js(&self.subscribers)
             .lines()
             .map(str::to_owned)
             .collect()
-    }
-
-    /// Opens the stream of somebody who watches, by a name of its own, that begins with `first`.
-    pub fn open_watcher(
-        &self,
-        id: &str,
-        first: &[u8],
-        life: Duration,
-        at_most: Option<Duration>,
-    ) -> ReadableStream {
-        let stream = open(&self.watchers, (id, "", ""), life, at_most);
-        begin_stream_js(&self.watchers, id, &Uint8Array::from(first));
-        stream
-    }
-
-    /// How many watch.
-    pub fn watchers(&self) -> u32 {
-        stream_count_js(&self.watchers)
-    }
-
-    /// Writes to everybody who watches. Whoever does not keep up is dropped.
-    pub fn write_watchers(&self, bytes: &[u8]) {
-        write_streams_js(&self.watchers, "", &Uint8Array::from(bytes));
     }
 
     /// Accepts a WebSocket, which is told nothing until [`go_live`].
@@ -193,8 +202,8 @@ impl Sockets {
             .map_err(|error| Error::platform("accepting a WebSocket", &error))
     }
 
-    /// When a WebSocket's client last sent the text that the platform answers by itself, in milliseconds
-    /// since the Unix epoch; 0 for never.
+    /// Returns when a WebSocket's client last sent the text that the platform answers by itself, in
+    /// milliseconds since the Unix epoch; 0 for never.
     pub fn pinged_at_ms(&self, socket: &WebSocket) -> u64 {
         #[expect(
             clippy::cast_possible_truncation,
@@ -204,14 +213,44 @@ impl Sockets {
         let ms = pinged_at_js(&self.context, socket.as_ref()).unwrap_or_default() as u64;
         ms
     }
+}
 
-    /// Sends messages to every live WebSocket of a group. Whoever does not keep up is dropped, and
-    /// delays nobody.
-    pub fn send(&self, group: &str, messages: &Array) {
-        let question = Down::Ping {
-            n: platform::now_ms(),
-        };
-        send_sockets_js(&self.context, group, messages, &question.to_json());
+/// Streams at an object that are all written the same: of those who wait for a ticket, or who watch who is
+/// connected.
+#[derive(Debug)]
+pub struct Streams(String);
+
+impl Streams {
+    /// Returns the streams of an object.
+    pub fn of(state: &State) -> Self {
+        Self(format!("{} all", state.id()))
+    }
+
+    /// Opens a stream that begins with `first`, and ends after about `life` and not later than in
+    /// `at_most`.
+    pub fn open(&self, first: &[u8], life: Duration, at_most: Option<Duration>) -> ReadableStream {
+        open_and_begin_js(
+            &self.0,
+            &Uint8Array::from(first),
+            &Uint8Array::from(HEARTBEAT),
+            with_jitter(HEARTBEAT_EVERY),
+            life_ms(life, at_most),
+        )
+    }
+
+    /// Returns how many there are.
+    pub fn count(&self) -> u32 {
+        stream_count_js(&self.0)
+    }
+
+    /// Writes to all of them. Whoever does not keep up is dropped.
+    pub fn write(&self, bytes: &[u8]) {
+        write_streams_js(&self.0, "", &Array::of1(&Uint8Array::from(bytes)));
+    }
+
+    /// Ends all of them, after what was written.
+    pub fn end(&self) {
+        end_streams_js(&self.0);
     }
 }
 
@@ -223,7 +262,7 @@ pub fn attach(socket: &WebSocket, attachment: &impl Serialize) -> Result<(), Err
     attach_js(socket.as_ref(), &json(attachment)).map_err(|error| keeping(&error))
 }
 
-/// A WebSocket is told everything from now on.
+/// Tells a WebSocket everything from now on.
 ///
 /// # Errors
 /// [`Error::Platform`] when the platform does not take it.
@@ -242,30 +281,31 @@ pub fn attachment<T: DeserializeOwned>(socket: &WebSocket) -> Option<T> {
     serde_json::from_str(&text).ok()
 }
 
-/// The client of a WebSocket has said something, and so keeps up.
+/// Notes that the client of a WebSocket has said something, and so keeps up.
 pub fn heard(socket: &WebSocket) {
     // A socket that the platform knows no more is none that falls behind.
     let _ = heard_js(socket.as_ref());
 }
 
-/// The jitter keeps streams that were opened together from coming back together.
-fn open(
-    of: &str,
-    (id, group, attachment): (&str, &str, &str),
-    life: Duration,
-    at_most: Option<Duration>,
-) -> ReadableStream {
-    let life_ms = wake::with_jitter(life);
+/// Returns how long a stream stays open, in milliseconds. Its jitter keeps streams that were opened together
+/// from coming back together.
+fn life_ms(life: Duration, at_most: Option<Duration>) -> f64 {
     let at_most_ms = at_most.map_or(f64::INFINITY, |time| time.as_secs_f64() * 1000.0);
-    open_stream_js(
-        of,
-        id,
-        group,
-        attachment,
-        &Uint8Array::from(HEARTBEAT),
-        wake::with_jitter(wake::HEARTBEAT_EVERY),
-        life_ms.min(at_most_ms),
-    )
+    with_jitter(life).min(at_most_ms)
+}
+
+/// Returns `time` in milliseconds, give or take a tenth.
+fn with_jitter(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0 * (0.9 + 0.2 * platform::random())
+}
+
+/// Returns what is written, as JavaScript takes it: bytes or text.
+fn values(messages: &[Message]) -> Array {
+    let values = messages.iter().map(|message| match message {
+        Message::Bytes(bytes) => Uint8Array::from(bytes.as_slice()).into(),
+        Message::Text(text) => JsValue::from_str(text),
+    });
+    values.collect()
 }
 
 fn keeping(error: &JsValue) -> Error {

@@ -1,6 +1,8 @@
 //! Rules of WebSockets that both kinds of Durable Object follow.
 
-use worker::{WebSocket, WebSocketPair};
+use headstart_edge_rules::topic::wires::codec::Message;
+use headstart_protocol::channel::{PING_TEXT, PONG_TEXT};
+use worker::{State, WebSocket, WebSocketPair, worker_sys::WebSocketRequestResponsePair};
 
 use crate::http::{error::Error, request::RequestContext};
 
@@ -17,7 +19,7 @@ pub const TRY_AGAIN: u16 = 1013;
 /// A message over the limit.
 pub const TOO_BIG: u16 = 1009;
 
-/// The code to answer a close with. Codes that only report, and never travel, may not be sent: 1005
+/// Returns the code to answer a close with. Codes that only report, and never travel, may not be sent: 1005
 /// (none was given), 1006 (the connection broke), 1015 (TLS failed).
 pub fn closing_code(received: usize) -> u16 {
     match u16::try_from(received) {
@@ -26,7 +28,7 @@ pub fn closing_code(received: usize) -> u16 {
     }
 }
 
-/// Whether a request asks for a WebSocket.
+/// Returns whether a request asks for a WebSocket.
 pub fn is_upgrade(context: &RequestContext) -> bool {
     context
         .header("upgrade")
@@ -45,13 +47,32 @@ pub fn require_upgrade(context: &RequestContext) -> Result<(), Error> {
     }
 }
 
-/// A pair of connected sockets: the client's end and ours.
+/// Lets the platform answer `ping` at an object, which it does without waking it.
+pub fn answer_pings(state: &State) {
+    if let Ok(pair) = WebSocketRequestResponsePair::new(PING_TEXT, PONG_TEXT) {
+        state.set_websocket_auto_response(&pair);
+    }
+}
+
+/// Returns a pair of connected sockets: the client's end and ours.
 ///
 /// # Errors
 /// [`Error::Platform`].
 pub fn pair() -> Result<(WebSocket, WebSocket), Error> {
     let WebSocketPair { client, server } = WebSocketPair::new()?;
     Ok((client, server))
+}
+
+/// Sends a message.
+///
+/// # Errors
+/// [`Error::Platform`] when the socket does not take it.
+pub fn send(socket: &WebSocket, message: &Message) -> Result<(), Error> {
+    match message {
+        Message::Bytes(bytes) => socket.send_with_bytes(bytes)?,
+        Message::Text(text) => socket.send_with_str(text)?,
+    }
+    Ok(())
 }
 
 /// Closes a socket. One that is closed already is left as it is.

@@ -1,12 +1,7 @@
 //! How a settlement is told to whoever waits: as the frame of a stream, or a WebSocket's message. Both
 //! carry the whole event, with the time of this delivery stamped into it.
 
-use headstart_protocol::{
-    settlement::Settlement,
-    sse::{self, Frame},
-    stamps::Point,
-    ticket::Ticket,
-};
+use headstart_protocol::{settlement::Settlement, sse::Frame, stamps::Point, ticket::Ticket};
 
 /// Returns the message of a WebSocket: the event in JSON.
 pub fn message(settlement: &Settlement, ticket: &Ticket, now_ms: u64) -> String {
@@ -26,18 +21,6 @@ pub fn frame(settlement: &Settlement, ticket: &Ticket, now_ms: u64) -> Vec<u8> {
         data: Some(&message(settlement, ticket, now_ms)),
     }
     .encode()
-}
-
-/// Returns what a stream begins with: how long the client is to wait before it comes back. `jitter` is in
-/// `0.0..1.0`; it keeps clients that lost their streams together from coming back together.
-pub fn opening(jitter: f64) -> Vec<u8> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a number of milliseconds below 2,000"
-    )]
-    let retry_ms = 1000 + (jitter.clamp(0.0, 1.0) * 1000.0) as u64;
-    sse::retry(retry_ms)
 }
 
 #[cfg(test)]
@@ -84,10 +67,5 @@ mod tests {
         let text = String::from_utf8(frame(&settlement(), &ticket(), 42)).unwrap();
         assert!(text.starts_with("event: offer\nid: e1\ndata: {"), "{text}");
         assert!(text.ends_with("}\n\n"), "{text}");
-    }
-
-    #[test]
-    fn a_stream_says_when_to_come_back() {
-        assert_eq!(opening(0.5), b"retry: 1500\n");
     }
 }

@@ -2,13 +2,10 @@
 //! holds whoever waits for it. Its requests are listed in `client.rs`, its rules are in
 //! `headstart_edge_rules::ticket`.
 //!
-//! Touches its own SQLite (`store.rs`), its alarm, and its waiters: streams and long polls
-//! (`platform/wake.rs`) and hibernating WebSockets.
+//! Touches its own SQLite (`store.rs`), its alarm, and its waiters: streams (`platform/sockets.rs`), long
+//! polls (`platform/wake.rs`) and hibernating WebSockets.
 
-use std::{
-    cell::{OnceCell, RefCell},
-    time::Duration,
-};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use headstart_edge_rules::{lookup::Tier, ticket::TicketState};
 use headstart_protocol::{
@@ -16,13 +13,11 @@ use headstart_protocol::{
     limits::{MAX_INLINE_OFFER_BYTES, MAX_WAIT_SECONDS, MAX_WAITERS},
     report::{EventResult, Status},
     settlement::{Attributes, Outcome, Settlement},
+    sse,
     stamps::Stamps,
     ticket::{Ticket, TicketError},
 };
-use worker::{
-    DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
-    durable_object, web_sys,
-};
+use worker::{Env, Request, Response, State, WebSocket, WebSocketIncomingMessage, web_sys};
 
 use crate::{
     config::{self, Config},
@@ -33,7 +28,14 @@ use crate::{
         head::Head,
         request::{self, Reply},
     },
-    platform::{self, wake, websocket},
+    platform::{
+        self,
+        alarm::Alarm,
+        durable_object::{ObjectHandlers, durable_object},
+        lazy::Lazy,
+        sockets::Streams,
+        wake, websocket,
+    },
     ticket::{self, delivery, routes::stream_headers, store::TicketStore},
 };
 
@@ -48,75 +50,69 @@ const MAX_CLIENT_MESSAGE_BYTES: usize = 4096;
 /// just before finds it gone.
 const CLEAN_UP_DELAY_MS: u64 = 1000;
 
-/// The object. See the module's own words.
-#[durable_object]
+/// After how long a ticket of an edge whose settings are wrong is looked at again, in milliseconds.
+const MISCONFIGURED_RETRY_MS: u64 = 60_000;
+
+/// What the object holds.
 #[derive(Debug)]
-pub struct TicketDo {
+pub struct TicketObject {
     state: State,
     env: Env,
-    store: OnceCell<TicketStore>,
+    streams: Streams,
+    store: Lazy<TicketStore>,
     /// How the ticket stands; loaded by the first request.
     standing: RefCell<Option<TicketState>>,
+    /// For the ticket's end.
+    alarm: Alarm,
 }
 
-impl DurableObject for TicketDo {
+durable_object!(TicketDo, TicketObject);
+
+impl ObjectHandlers for TicketObject {
     fn new(state: State, env: Env) -> Self {
         Self {
+            streams: Streams::of(&state),
             state,
             env,
-            store: OnceCell::new(),
+            store: Lazy::default(),
             standing: RefCell::new(None),
+            alarm: Alarm::default(),
         }
     }
 
-    async fn fetch(&self, request: Request) -> Result<Response> {
-        request::answer_object(&self.env, &request, async |request, head, config| {
+    async fn fetch(self: &Rc<Self>, request: &Request) -> worker::Result<Response> {
+        request::answer_object(&self.env, request, async |request, head, config| {
             self.answer(request, head, config).await
         })
         .await
     }
 
-    async fn alarm(&self) -> Result<Response> {
-        self.expire().await.map_err(Error::into_worker)?;
-        Response::empty()
+    async fn alarm(self: &Rc<Self>) -> Result<(), Error> {
+        self.alarm.rang();
+        self.expire().await
     }
 
-    async fn websocket_message(
-        &self,
-        socket: WebSocket,
+    async fn message(
+        self: &Rc<Self>,
+        socket: &WebSocket,
         message: WebSocketIncomingMessage,
-    ) -> Result<()> {
+    ) -> Result<(), Error> {
         let bytes = match message {
             WebSocketIncomingMessage::String(text) => text.len(),
             WebSocketIncomingMessage::Binary(bytes) => bytes.len(),
         };
         if bytes > MAX_CLIENT_MESSAGE_BYTES {
-            websocket::close(&socket, websocket::TOO_BIG, "nothing is expected here");
+            websocket::close(socket, websocket::TOO_BIG, "nothing is expected here");
         }
         Ok(())
     }
 
-    async fn websocket_close(
-        &self,
-        socket: WebSocket,
-        code: usize,
-        _reason: String,
-        _was_clean: bool,
-    ) -> Result<()> {
-        websocket::close(&socket, websocket::closing_code(code), "");
+    async fn closed(self: &Rc<Self>, _socket: &WebSocket) -> Result<(), Error> {
         Ok(())
-    }
-
-    async fn websocket_error(&self, _socket: WebSocket, _error: worker::Error) -> Result<()> {
-        Ok(())
-    }
-
-    async fn connect(&self, _socket: worker::Socket) -> Result<()> {
-        Err("this object takes no TCP connections".into())
     }
 }
 
-impl TicketDo {
+impl TicketObject {
     async fn answer(
         &self,
         request: &web_sys::Request,
@@ -157,7 +153,7 @@ impl TicketDo {
         self.store()?.create(ticket)?;
         *self.standing.borrow_mut() = Some(TicketState::Pending);
         // Nothing is awaited in between, so the row and the alarm are written together or not at all.
-        self.set_alarm(ends_at - now_ms).await
+        self.alarm.set(&self.state, ends_at).await
     }
 
     async fn settle(&self, request: &web_sys::Request, ticket: &Ticket) -> Result<Reply, Error> {
@@ -187,12 +183,9 @@ impl TicketDo {
             .unwrap_or(0);
         let pending = self.standing(|standing| *standing == TicketState::Pending);
         if pending && wait > 0 {
-            let object = self.object();
-            if wake::is_full(&object) {
-                return Err(Error::TooManyWaiters);
-            }
+            self.has_room()?;
             let time = Duration::from_secs(wait.min(MAX_WAIT_SECONDS).into());
-            wake::wait(&object, time).await;
+            wake::wait(&self.object(), time).await;
         }
         self.standing(|standing| match standing {
             TicketState::Expired => Err(TicketError::Expired.into()),
@@ -211,7 +204,7 @@ impl TicketDo {
     ) -> Result<Reply, Error> {
         let known = head.last_event_id();
         let (answer, served) = self.standing(|standing| match standing {
-            TicketState::Expired => Err(TicketError::Expired.into()),
+            TicketState::Expired => Err(Error::Ticket(TicketError::Expired)),
             TicketState::Settled(settlement) if known.as_ref() == Some(&settlement.event_id) => {
                 let answer = Answer::new(204).header("Cache-Control", "private, no-store");
                 Ok((answer, Served::Hit(Tier::Object)))
@@ -222,12 +215,9 @@ impl TicketDo {
                 Ok((answer, Served::Hit(Tier::Object)))
             }
             TicketState::Pending => {
-                let object = self.object();
-                if wake::is_full(&object) {
-                    return Err(Error::TooManyWaiters);
-                }
-                let opening = delivery::opening(platform::random());
-                let stream = wake::open_stream(&object, &opening, config.stream_life);
+                self.has_room()?;
+                let opening = sse::opening(platform::random());
+                let stream = self.streams.open(&opening, config.stream_life, None);
                 let answer = stream_headers(Answer::new(200)).stream(stream);
                 Ok((answer, Served::Miss))
             }
@@ -255,9 +245,20 @@ impl TicketDo {
         Ok(served_from_here(Answer::socket(&client), request, served))
     }
 
+    /// Checks that one more may wait, by a stream or a long poll.
+    fn has_room(&self) -> Result<(), Error> {
+        if self.streams.count() + wake::count(&self.object()) < MAX_WAITERS {
+            Ok(())
+        } else {
+            Err(Error::TooManyWaiters)
+        }
+    }
+
     fn tell_waiters(&self, settlement: &Settlement, ticket: &Ticket) {
         let frame = delivery::frame(settlement, ticket, platform::now_ms());
-        wake::wake_all(&self.object(), &frame);
+        self.streams.write(&frame);
+        self.streams.end();
+        wake::wake_all(&self.object());
         for socket in self.state.get_websockets() {
             deliver(&socket, settlement, ticket);
         }
@@ -272,7 +273,8 @@ impl TicketDo {
         let settings = config::of(&self.env);
         let Ok(config) = settings.as_ref() else {
             // Without the ticket's key nobody can be told; that comes when the settings are right.
-            return self.set_alarm(60_000).await;
+            let again_at = platform::now_ms() + MISCONFIGURED_RETRY_MS;
+            return self.alarm.set(&self.state, again_at).await;
         };
         let text = self.store()?.ticket()?.unwrap_or_default();
         if let Ok(ticket) = Ticket::verify(&text, &config.ticket_keys) {
@@ -280,7 +282,7 @@ impl TicketDo {
             let ends_at = ticket.expires_at_ms(config.ticket_times) + CLEAN_UP_DELAY_MS;
             if now_ms < ends_at {
                 // Tickets were made to live longer since the alarm was set.
-                return self.set_alarm(ends_at - now_ms).await;
+                return self.alarm.set(&self.state, ends_at).await;
             }
             let expired = Settlement {
                 event_id: format!("{}-expired", ticket.uuid()),
@@ -298,17 +300,9 @@ impl TicketDo {
         Ok(())
     }
 
-    async fn set_alarm(&self, in_ms: u64) -> Result<(), Error> {
-        let offset = i64::try_from(in_ms).unwrap_or(i64::MAX);
-        Ok(self.state.storage().set_alarm(offset).await?)
-    }
-
     fn store(&self) -> Result<&TicketStore, Error> {
-        if let Some(store) = self.store.get() {
-            return Ok(store);
-        }
-        let store = TicketStore::open(self.state.storage().sql())?;
-        Ok(self.store.get_or_init(|| store))
+        self.store
+            .get(|| TicketStore::open(self.state.storage().sql()))
     }
 
     /// Looks at how the ticket stands. A ticket that nothing was loaded for is pending.
@@ -321,7 +315,7 @@ impl TicketDo {
         )
     }
 
-    /// Returns the object's id, which names it among the waiters.
+    /// Returns the object's id, which names it among those who wait.
     fn object(&self) -> String {
         self.state.id().to_string()
     }

@@ -76,18 +76,6 @@ pub fn admit_token(
     Ok(claims)
 }
 
-/// Returns when the right to read `topics` ends, in milliseconds since the Unix epoch: never, where none of
-/// them needs one.
-pub fn expires_at_ms<'a>(
-    mut topics: impl Iterator<Item = &'a TopicName>,
-    claims: Option<&Claims>,
-) -> Option<u64> {
-    let claims = claims?;
-    topics
-        .any(TopicName::is_private)
-        .then(|| claims.expires_at_ms())
-}
-
 fn judge(
     presented: &Presented,
     config: &Config,

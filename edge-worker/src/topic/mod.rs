@@ -4,12 +4,11 @@
 //! | question | file |
 //! |---|---|
 //! | Who may read a topic? | `access.rs` |
-//! | What does a subscriber ask for? | `subscription.rs` |
 //! | What is the latest, and what came after a number? | `routes/read.rs` |
 //! | Where does a client subscribe? | `routes/subscribe.rs`, `routes/placement.rs` |
 //! | Who is connected? | `routes/presence.rs` |
 //! | How is a subscriber let in, and what does it say? | `sessions/object.rs`, `sessions/session.rs` |
-//! | Who is connected at an object, and what are they told? | `sessions/connections.rs` |
+//! | Who is connected at an object, and what are they told? | `sessions/mod.rs` |
 //! | The root, its SQLite, its relays, its presence, and how to speak to it | `root/` |
 //! | A relay, its SQLite, and how to speak to it | `relay/` |
 
@@ -18,4 +17,3 @@ mod relay;
 pub mod root;
 pub mod routes;
 mod sessions;
-mod subscription;

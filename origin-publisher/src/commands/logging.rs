@@ -56,7 +56,7 @@ struct Lost {
 }
 
 impl Lost {
-    /// What is said of them; a line that was cut may stand before it.
+    /// Returns what is said of them; a line that was cut may stand before it.
     fn note(&self, format: LogFormat) -> String {
         let Self { lines, reason } = self;
         match format {

@@ -66,7 +66,7 @@ impl Output {
         self.failure().unwrap_or(OutputError::Closed)
     }
 
-    /// Why something could not be printed, if so.
+    /// Returns why something could not be printed, if so.
     pub fn failure(&self) -> Option<OutputError> {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }

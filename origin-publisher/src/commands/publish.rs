@@ -13,7 +13,7 @@ use headstart_protocol::{keys::Key, report::Status, topic::TopicName};
 use origin_publisher::{
     config::{EdgeConfig, Environment, Loaded, Override, layers::process_environment, secrets},
     publish::{
-        self, Happening, Plan,
+        self, Plan, PublishEvent,
         document::{self, Document},
         progress::Published,
     },
@@ -111,16 +111,16 @@ pub fn run(args: PublishArgs, output: &Output) -> anyhow::Result<()> {
     };
     block_on(async {
         let client = http_client::build()?;
-        let totals = publish::publish(&plan, &client, documents, stop_signal()?, |happening| {
-            match (&happening, json) {
-                (_, true) => drop(output.json(&Line::of(&happening, &plan.topic))),
-                (Happening::Ended(published), false) => {
+        let totals = publish::publish(&plan, &client, documents, stop_signal()?, |event| {
+            match (&event, json) {
+                (_, true) => drop(output.json(&Line::of(&event, &plan.topic))),
+                (PublishEvent::Ended(published), false) => {
                     // What cannot be printed must not end the publishing.
                     if !quiet || published.has_status(Status::Rejected) {
                         let _ = output.line(published);
                     }
                 }
-                (Happening::Refused { document, reason }, false) => {
+                (PublishEvent::Refused { document, reason }, false) => {
                     say(format_args!("{document}: refused, {reason}"));
                 }
             }
@@ -189,7 +189,7 @@ impl PublishArgs {
     }
 }
 
-/// The outbox that updates are kept beside: the configured one; else one in the user's state folder
+/// Returns the outbox that updates are kept beside: the configured one; else one in the user's state folder
 /// ([XDG Base Directory](https://specifications.freedesktop.org/basedir/latest/)), as far as there is one.
 fn outbox(loaded: &Loaded, environment: &Environment) -> PathBuf {
     let configured = loaded.config.outbox.path.clone();
@@ -223,10 +223,10 @@ enum Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn of(happening: &'a Happening, topic: &'a TopicName) -> Self {
-        match happening {
-            Happening::Ended(published) => Self::Published { topic, published },
-            Happening::Refused { document, reason } => Self::Refused { document, reason },
+    fn of(event: &'a PublishEvent, topic: &'a TopicName) -> Self {
+        match event {
+            PublishEvent::Ended(published) => Self::Published { topic, published },
+            PublishEvent::Refused { document, reason } => Self::Refused { document, reason },
         }
     }
 }

@@ -1,7 +1,10 @@
-//! `serve`.
+//! `serve`: the origin with the retail generator.
+
+use std::sync::Arc;
 
 use origin_publisher::{
     config::{Secrets, layers::process_environment},
+    generate::retail,
     serve,
 };
 
@@ -17,7 +20,9 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         tracing::warn!(name, "this variable is no setting of ours; is it misspelt?");
     }
     block_on(async {
-        serve::serve(&loaded.config, &secrets, stop_signal()?).await?;
+        let stop = stop_signal()?;
+        let generator = Arc::new(retail::learn(&loaded.config.generate.retail)?);
+        serve::serve(&loaded.config, &secrets, generator, stop).await?;
         Ok(())
     })
 }

@@ -5,7 +5,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// Exit status after a second signal: the usual 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// Is done at the first signal. At a second one the process goes at once.
+/// Returns what is done at the first signal. At a second one the process goes at once.
 ///
 /// # Errors
 /// When signals cannot be listened to.

@@ -6,12 +6,11 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use headstart_client::{
     clock::whole_ms,
-    subscribe::{Start, Subscribe, Subscription, SubscriptionEvent, render},
+    subscribe::{Start, Subscribe, Subscription, SubscriptionEvent, render, transport::Transport},
     token::Token,
 };
 use headstart_protocol::{
-    channel::Gap, cursor::Cursors, limits::MAX_TOPICS_PER_CONNECTION, presence::Transport,
-    topic::TopicName,
+    channel::Gap, cursor::Cursors, limits::MAX_TOPICS_PER_CONNECTION, topic::TopicName,
 };
 use serde::Serialize;
 use url::Url;
@@ -75,7 +74,7 @@ impl From<Way> for Transport {
 /// The token that opens private topics.
 const TOKEN_VARIABLE: &str = "HEADSTART_TOKEN";
 
-/// The token of the environment, where there is one.
+/// Returns the token of the environment, where there is one.
 ///
 /// # Errors
 /// When it is none, or missing for a private topic.

@@ -11,13 +11,13 @@ use toml::{Table, Value as Toml};
 
 use super::{
     Config, ConfigError,
-    values::{self, Kind, OTHER_VARIABLES, PREFIX, SECRETS, VALUES},
+    values::{self, Kind, MOVED, OTHER_VARIABLES, PREFIX, SECRETS, VALUES},
 };
 
 /// Environment variables by name.
 pub type Environment = BTreeMap<String, String>;
 
-/// The variables of this process; one that is not UTF-8 cannot be ours.
+/// Returns the variables of this process; one that is not UTF-8 cannot be ours.
 #[must_use]
 pub fn process_environment() -> Environment {
     std::env::vars_os()
@@ -100,6 +100,9 @@ pub(super) fn load(
     for (name, text) in environment {
         if let Some((path, kind)) = value_of_variable(name) {
             variables.push((edge_number(&path), path, kind, name, text));
+        } else if let Some((old, _)) = MOVED.iter().find(|(old, _)| values::variable(old) == *name)
+        {
+            problems.extend(moved(old, &Source::Variable(name.clone())));
         } else if name.starts_with(PREFIX) && !is_known_otherwise(name) {
             unknown_variables.push(name.clone());
         }
@@ -217,7 +220,7 @@ fn read_file(path: &Path) -> Result<Table, ConfigError> {
     })
 }
 
-/// The path of every value in a file. What is empty or of another shape counts as a value of its own,
+/// Returns the path of every value in a file. What is empty or of another shape counts as a value of its own,
 /// so that its name is checked and its shape is refused by its type.
 fn leaves(table: &Table) -> Vec<String> {
     fn walk(prefix: &str, value: &Toml, found: &mut Vec<String>) {
@@ -245,6 +248,9 @@ fn leaves(table: &Table) -> Vec<String> {
 fn check_known(path: &str, source: &Source) -> Result<(), ConfigError> {
     if kind_of(path).is_some() || is_section(path) {
         return Ok(());
+    }
+    if let Some(error) = moved(path, source) {
+        return Err(error);
     }
     let last = path.rsplit('.').next().unwrap_or(path);
     if let Some(secret) = SECRETS
@@ -276,7 +282,7 @@ fn check_known(path: &str, source: &Source) -> Result<(), ConfigError> {
         })
         .collect();
     let hint = if siblings.is_empty() {
-        "there are [origin], [generate], [outbox], [tickets], [updates], [listen], [secrets], [[edges]] and [edges.kv]".to_owned()
+        "there are [origin], [generate], [generate.retail], [outbox], [tickets], [updates], [listen], [secrets], [[edges]] and [edges.kv]".to_owned()
     } else {
         format!("there are {}", siblings.join(", "))
     };
@@ -287,6 +293,17 @@ fn check_known(path: &str, source: &Source) -> Result<(), ConfigError> {
     })
 }
 
+/// Returns what is wrong with a path that a value no longer has.
+fn moved(path: &str, source: &Source) -> Option<ConfigError> {
+    let (key, now) = MOVED.iter().find(|(old, _)| *old == path)?;
+    Some(ConfigError::Moved {
+        key: (*key).to_owned(),
+        source_name: source.to_string(),
+        now,
+        variable: values::variable(now),
+    })
+}
+
 fn kind_of(path: &str) -> Option<Kind> {
     VALUES
         .iter()
@@ -294,7 +311,7 @@ fn kind_of(path: &str) -> Option<Kind> {
         .map(|value| value.kind)
 }
 
-/// Whether a path names a whole section, as an empty one in a file does.
+/// Returns whether a path names a whole section, as an empty one in a file does.
 fn is_section(path: &str) -> bool {
     VALUES.iter().any(|value| {
         let mut section = value.path;
@@ -314,7 +331,7 @@ fn value_of_variable(name: &str) -> Option<(String, Kind)> {
         .find_map(|value| Some((values::path_of_variable(name, value.path)?, value.kind)))
 }
 
-/// The number in `edges.2.url`.
+/// Returns the number in `edges.2.url`.
 fn edge_number(path: &str) -> Option<u32> {
     path.split('.').nth(1)?.parse().ok()
 }
@@ -405,7 +422,7 @@ fn source_of(sources: &BTreeMap<String, Source>, key: &str) -> String {
         .map_or_else(|| "default".to_owned(), Source::to_string)
 }
 
-/// The value at a path.
+/// Returns the value at a path.
 fn at<'a>(table: &'a Toml, path: &str) -> Option<&'a Toml> {
     path.split('.').try_fold(table, |value, name| match value {
         Toml::Array(items) => items.get(name.parse::<usize>().ok()?),
@@ -422,7 +439,7 @@ fn without_secret(message: &str, value: Option<&Toml>) -> String {
     }
 }
 
-/// A key, or as long as tokens are.
+/// Returns whether it is a key, or as long as tokens are.
 fn may_be_secret(text: &str) -> bool {
     text.contains("whsec_") || text.len() >= 20
 }

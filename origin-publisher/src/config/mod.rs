@@ -54,7 +54,7 @@ pub enum ConfigError {
     /// One value is not what it must be.
     #[error("{key} ({source_name}): {reason}")]
     Value {
-        /// The value's path, such as `generate.effort`.
+        /// The value's path, such as `generate.queue`.
         key: String,
         /// Where the value came from.
         source_name: String,
@@ -70,6 +70,18 @@ pub enum ConfigError {
         source_name: String,
         /// What there is instead.
         hint: String,
+    },
+    /// The value has another name now.
+    #[error("{key} ({source_name}): is {now} now, as a variable {variable}")]
+    Moved {
+        /// The path that was written.
+        key: String,
+        /// Where it was written.
+        source_name: String,
+        /// The path to use instead.
+        now: &'static str,
+        /// The variable of that path.
+        variable: String,
     },
     /// A secret stands where only settings belong.
     #[error(
@@ -102,7 +114,7 @@ fn lines(errors: &[ConfigError]) -> String {
 }
 
 impl ConfigError {
-    /// The value that is wrong, where it is one.
+    /// Returns the value that is wrong, where it is one.
     fn key(&self) -> Option<&str> {
         match self {
             Self::Value { key, .. } => Some(key),
@@ -154,23 +166,67 @@ impl Default for OriginConfig {
 }
 
 impl OriginConfig {
-    /// The `source` of every event of this origin.
+    /// Returns the `source` of every event of this origin.
     #[must_use]
     pub fn source(&self) -> String {
         format!("/origin/{}", self.name)
     }
 
-    /// How long a shutdown may take.
+    /// Returns how long a shutdown may take.
     #[must_use]
     pub fn grace(&self) -> Duration {
         Duration::from_secs(self.grace_seconds)
     }
 }
 
-/// `[generate]`
+/// `[generate]`: what every generator needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GenerateConfig {
+    /// Offers generated at the same time; 0 means one for each core.
+    pub workers: usize,
+    /// Logins that may wait for a worker; more are handed back to the edge.
+    pub queue: usize,
+    /// Longest time for one offer, its waiting in the queue included, in milliseconds. After it the
+    /// ticket settles as failed.
+    pub timeout_ms: u64,
+    /// The program's own generator.
+    pub retail: RetailConfig,
+}
+
+impl Default for GenerateConfig {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            queue: 64,
+            timeout_ms: 10_000,
+            retail: RetailConfig::default(),
+        }
+    }
+}
+
+impl GenerateConfig {
+    /// Returns how many workers `workers` means on this machine.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            workers => workers,
+        }
+    }
+
+    /// Returns the longest time for one offer.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+}
+
+/// `[generate.retail]`: what the retail generator needs. An origin with a generator of its own does not
+/// read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetailConfig {
     /// The purchase history to learn from: CSV with the columns of the UCI "Online Retail" data set.
     /// Without it, the small sample that comes with the program.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -180,42 +236,15 @@ pub struct GenerateConfig {
     /// The most effort that a login may ask for with its attribute `effort`. Without it none may ask.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effort_limit: Option<NonZeroU32>,
-    /// Offers generated at the same time; 0 means one for each core.
-    pub workers: usize,
-    /// Logins that may wait for a worker; more are handed back to the edge.
-    pub queue: usize,
-    /// Longest time for one offer, its waiting in the queue included, in milliseconds. After it the
-    /// ticket settles as failed.
-    pub timeout_ms: u64,
 }
 
-impl Default for GenerateConfig {
+impl Default for RetailConfig {
     fn default() -> Self {
         Self {
             history: None,
             effort: NonZeroU32::MIN.saturating_add(3),
             effort_limit: None,
-            workers: 0,
-            queue: 64,
-            timeout_ms: 10_000,
         }
-    }
-}
-
-impl GenerateConfig {
-    /// How many workers `workers` means on this machine.
-    #[must_use]
-    pub fn threads(&self) -> usize {
-        match self.workers {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            workers => workers,
-        }
-    }
-
-    /// Longest time for one offer.
-    #[must_use]
-    pub fn timeout(&self) -> Duration {
-        Duration::from_millis(self.timeout_ms)
     }
 }
 
@@ -250,7 +279,7 @@ impl Default for TicketsConfig {
 }
 
 impl TicketsConfig {
-    /// The rule as the protocol has it. How long a ticket is young matters only to edges.
+    /// Returns the rule as the protocol has it. How long a ticket is young matters only to edges.
     #[must_use]
     pub fn times(&self) -> TicketTimes {
         TicketTimes {
@@ -276,7 +305,7 @@ impl Default for UpdatesConfig {
 }
 
 impl UpdatesConfig {
-    /// How long an update is of use to anyone.
+    /// Returns how long an update is of use to anyone.
     #[must_use]
     pub fn ttl(&self) -> Duration {
         Duration::from_secs(self.ttl_seconds)
@@ -349,7 +378,7 @@ pub struct EdgeConfig {
 }
 
 impl EdgeConfig {
-    /// The edge's name.
+    /// Returns the edge's name.
     #[must_use]
     pub fn name(&self) -> String {
         self.name.clone().unwrap_or_else(|| {
@@ -361,7 +390,7 @@ impl EdgeConfig {
         })
     }
 
-    /// The URL of a path at this edge. The path begins with a slash.
+    /// Returns the URL of a path at this edge. The path begins with a slash.
     #[must_use]
     pub fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url.as_str().trim_end_matches('/'))
@@ -387,7 +416,7 @@ pub struct KvConfig {
 }
 
 impl KvConfig {
-    /// The provider's own API.
+    /// Returns the provider's own API.
     #[expect(
         clippy::missing_panics_doc,
         reason = "the text is a constant and is a URL"
@@ -419,8 +448,8 @@ pub fn load(
     }
 }
 
-/// As [`load`], but gives what is wrong beside what is right: values that are wrong have their defaults.
-/// There is no configuration where the file cannot be read at all.
+/// Loads as [`load`] does, but returns what is wrong beside what is right: values that are wrong have
+/// their defaults. There is no configuration where the file cannot be read at all.
 #[must_use]
 pub fn examine(
     file: Option<&Path>,
@@ -442,7 +471,7 @@ pub fn examine(
     (loaded, problems)
 }
 
-/// The URL of an edge, an origin or an API; `None` for a text that is none: it begins with
+/// Returns the URL of an edge, an origin or an API; `None` for a text that is none: it begins with
 /// `http(s)://host`, and has no user, query or fragment.
 #[must_use]
 pub fn http_url(text: &str) -> Option<Url> {

@@ -111,7 +111,7 @@ impl Secrets {
     }
 }
 
-/// The keys of logins, where there are any.
+/// Returns the keys of logins, where there are any.
 ///
 /// # Errors
 /// A sentence on what is wrong with them, without them.
@@ -126,7 +126,7 @@ pub fn login_keys(
     )
 }
 
-/// The keys of tokens, where there are any.
+/// Returns the keys of tokens, where there are any.
 ///
 /// # Errors
 /// A sentence on what is wrong with them, without them.
@@ -141,7 +141,7 @@ pub fn token_keys(
     )
 }
 
-/// The key that each edge knows this origin by, in the order of the configuration.
+/// Returns the key that each edge knows this origin by, in the order of the configuration.
 ///
 /// # Errors
 /// [`ConfigError::Secret`], naming everything that is missing or malformed, and no secret.
@@ -165,7 +165,7 @@ pub fn edge_keys(
     Err(ConfigError::Secret(problems.join("\n")))
 }
 
-/// The key that the edge with this number knows this origin by: its own, or the common one.
+/// Returns the key that the edge with this number knows this origin by: its own, or the common one.
 fn edge_key(
     config: &Config,
     environment: &Environment,
@@ -182,7 +182,7 @@ fn edge_key(
     origin_keys(config, environment)
 }
 
-/// The key that edges without one of their own know this origin by, where there is one.
+/// Returns the key that edges without one of their own know this origin by, where there is one.
 ///
 /// # Errors
 /// A sentence on what is wrong with it, without it.
@@ -197,7 +197,7 @@ pub fn origin_keys(
     )
 }
 
-/// A secret that a command cannot do without.
+/// Returns a secret that a command cannot do without.
 ///
 /// # Errors
 /// [`ConfigError::Secret`], where it is missing or malformed.
@@ -258,7 +258,7 @@ fn token(
         .transpose()
 }
 
-/// The text of a secret: of its variable, else of its file.
+/// Returns the text of a secret: of its variable, else of its file.
 fn read(
     environment: &Environment,
     path: &str,

@@ -8,7 +8,7 @@ use super::{Config, Loaded, Secrets, layers::Source, secrets::Found, values::var
 /// Column at which the sources begin, where a line is not longer.
 const SOURCE_COLUMN: usize = 48;
 
-/// The configuration as annotated TOML, and after it where each secret comes from.
+/// Returns the configuration as annotated TOML, and after it where each secret comes from.
 #[must_use]
 pub fn effective(loaded: &Loaded, secrets: &Secrets) -> String {
     let toml = toml::to_string(&loaded.config).unwrap_or_default();
@@ -25,7 +25,7 @@ pub fn effective(loaded: &Loaded, secrets: &Secrets) -> String {
     shown
 }
 
-/// Where each secret comes from, by its variable; `None` for one that is not set and not needed.
+/// Returns where each secret comes from, by its variable; `None` for one that is not set and not needed.
 #[must_use]
 pub fn secret_sources<'a>(config: &Config, secrets: &'a Secrets) -> Vec<(String, Option<&'a str>)> {
     fn from<T>(found: Option<&Found<T>>) -> Option<&str> {

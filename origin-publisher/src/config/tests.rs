@@ -9,8 +9,10 @@ const KEY: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 const FILE: &str = r#"
 [generate]
-effort = 2
 workers = 3
+
+[generate.retail]
+effort = 2
 
 [[edges]]
 name = "local"
@@ -56,12 +58,15 @@ fn flags_go_before_the_environment_and_that_before_the_file() {
     ];
     let loaded = try_load(FILE, &env, &[flag("generate.queue", "7")]).unwrap();
     let generate = &loaded.config.generate;
-    assert_eq!(generate.effort.get(), 2);
+    assert_eq!(generate.retail.effort.get(), 2);
     assert_eq!((generate.workers, generate.queue), (5, 7));
     assert_eq!(generate.timeout_ms, GenerateConfig::default().timeout_ms);
     assert_eq!(loaded.config.edges[0].name(), "renamed");
     let source = |path: &str| loaded.sources.get(path).cloned();
-    assert!(matches!(source("generate.effort"), Some(Source::File(_))));
+    assert!(matches!(
+        source("generate.retail.effort"),
+        Some(Source::File(_))
+    ));
     assert_eq!(
         source("generate.workers"),
         Some(Source::Variable("HEADSTART_GENERATE_WORKERS".to_owned()))
@@ -119,8 +124,8 @@ fn every_value_has_a_variable_and_a_path_that_are_understood() {
 fn no_value_is_left_out_of_the_list() {
     // Everything that serialises must have a path that is known: the list cannot fall behind.
     let mut config = try_load(FILE, &[], &[]).unwrap().config;
-    config.generate.history = Some("h".into());
-    config.generate.effort_limit = Some(std::num::NonZeroU32::MIN);
+    config.generate.retail.history = Some("h".into());
+    config.generate.retail.effort_limit = Some(std::num::NonZeroU32::MIN);
     config.listen.addr = Some("127.0.0.1:1".parse().unwrap());
     config.secrets = SecretFiles {
         origin_key_file: Some("f".into()),
@@ -141,7 +146,11 @@ fn no_value_is_left_out_of_the_list() {
 fn what_is_unknown_is_refused_with_what_there_is_instead() {
     for (text, told) in [
         ("[generate]\nefort = 2", "generate.efort"),
-        ("[generate]\nefort = 2", "effort, effort_limit, workers"),
+        ("[generate]\nefort = 2", "workers, queue, timeout_ms"),
+        (
+            "[generate.retail]\nefort = 2",
+            "history, effort, effort_limit",
+        ),
         ("[generation]\neffort = 2", "[generate]"),
         ("[[edges]]\nurl = 'http://x'\nkind = 1", "edges.0.kind"),
     ] {
@@ -149,6 +158,23 @@ fn what_is_unknown_is_refused_with_what_there_is_instead() {
         assert!(error.contains(told), "{error}");
     }
     assert!(refusal("", &[], &[flag("generate.efort", "1")]).contains("--set"));
+}
+
+#[test]
+fn a_value_under_its_old_name_is_refused_with_its_new_one_wherever_it_stands() {
+    for (old, new) in values::MOVED {
+        let (section, name) = old.split_once('.').unwrap();
+        let variable = values::variable(old);
+        for error in [
+            refusal(&format!("[{section}]\n{name} = 2"), &[], &[]),
+            refusal("", &[(&variable, "2")], &[]),
+            refusal("", &[], &[flag(old, "2")]),
+        ] {
+            let told = format!("is {new} now, as a variable {}", values::variable(new));
+            assert!(error.starts_with(old) && error.ends_with(&told), "{error}");
+        }
+        assert!(refusal("", &[(&variable, "2")], &[]).contains(&variable));
+    }
 }
 
 #[test]
@@ -188,11 +214,13 @@ fn a_secret_in_the_file_or_a_flag_is_refused_and_never_repeated() {
 #[test]
 fn a_secret_in_the_place_of_a_value_is_not_repeated() {
     for (text, env) in [
-        (format!("[generate]\neffort = '{KEY}'"), vec![]),
-        (format!("[generate]\neffort = {KEY}"), vec![]),
+        (format!("[generate]\nqueue = '{KEY}'"), vec![]),
+        (format!("[generate.retail]\neffort = '{KEY}'"), vec![]),
+        (format!("[generate.retail]\neffort = {KEY}"), vec![]),
         (format!("[listen]\nauth = '{KEY}'"), vec![]),
         (format!("[listen]\naddr = '{KEY}'"), vec![]),
         (format!("[[edges]]\nurl = '{KEY}'"), vec![]),
+        (String::new(), vec![("HEADSTART_GENERATE_QUEUE", KEY)]),
         (String::new(), vec![("HEADSTART_GENERATE_EFFORT", KEY)]),
         (String::new(), vec![("HEADSTART_LISTEN_AUTH", KEY)]),
     ] {
@@ -259,9 +287,10 @@ fn everything_that_is_wrong_is_told_at_once_and_once() {
         [origin]
         name = "two words"
         [generate]
-        effort = "x"
         queue = "many"
         efort = 1
+        [generate.retail]
+        effort = "x"
         [[edges]]
         url = "notaurl"
         kind = 1

@@ -26,7 +26,7 @@ const MAX_TTL_SECONDS: u64 = 366 * 24 * 3600;
 /// Longest grace, in seconds.
 const MAX_GRACE_SECONDS: u64 = 3600;
 
-/// Everything that makes no sense; each sentence begins with the path of a value.
+/// Returns everything that makes no sense; each sentence begins with the path of a value.
 pub(super) fn problems(config: &Config) -> Vec<String> {
     let mut problems = Vec::new();
     let mut check = |fine: bool, problem: String| {

@@ -1,8 +1,8 @@
 //! Every value that can be configured, under its name in the file; the names in the environment and
 //! for `--set` follow from that.
 //!
-//! `generate.effort` in the file is `HEADSTART_GENERATE_EFFORT` in the environment and
-//! `--set generate.effort=8` as a flag. Edges are counted from 0: `edges.0.url` is
+//! `generate.queue` in the file is `HEADSTART_GENERATE_QUEUE` in the environment and
+//! `--set generate.queue=8` as a flag. Edges are counted from 0: `edges.0.url` is
 //! `HEADSTART_EDGES_0_URL`. The section name `secrets` is left out: `HEADSTART_TICKET_KEY_FILE`.
 
 /// What a value is made of.
@@ -41,12 +41,12 @@ const fn integer(path: &'static str) -> Value {
 pub const VALUES: [Value; 25] = [
     text("origin.name"),
     integer("origin.grace_seconds"),
-    text("generate.history"),
-    integer("generate.effort"),
-    integer("generate.effort_limit"),
     integer("generate.workers"),
     integer("generate.queue"),
     integer("generate.timeout_ms"),
+    text("generate.retail.history"),
+    integer("generate.retail.effort"),
+    integer("generate.retail.effort_limit"),
     text("outbox.path"),
     integer("tickets.ttl_seconds"),
     integer("updates.ttl_seconds"),
@@ -64,6 +64,14 @@ pub const VALUES: [Value; 25] = [
     text("edges.*.kv.account_id"),
     text("edges.*.kv.namespace_id"),
     text("edges.*.kv.api_token_file"),
+];
+
+/// Values that were renamed, as their old path and the one they have now. The old one is refused with
+/// the new one: left unread, it would be missed where nobody looks.
+pub const MOVED: [(&str, &str); 3] = [
+    ("generate.history", "generate.retail.history"),
+    ("generate.effort", "generate.retail.effort"),
+    ("generate.effort_limit", "generate.retail.effort_limit"),
 ];
 
 /// A secret: the path under which someone may try to write it into the file, and the path of the
@@ -120,14 +128,14 @@ pub const OTHER_VARIABLES: [&str; 5] = [
     "HEADSTART_TOKEN",
 ];
 
-/// The variable of a path.
+/// Returns the variable of a path.
 #[must_use]
 pub fn variable(path: &str) -> String {
     let path = path.strip_prefix("secrets.").unwrap_or(path);
     format!("{PREFIX}{}", path.replace('.', "_").to_uppercase())
 }
 
-/// Whether `path` (with numbers) is one of `pattern` (with `*`).
+/// Returns whether `path` (with numbers) is one of `pattern` (with `*`).
 #[must_use]
 pub fn is_of(path: &str, pattern: &str) -> bool {
     let mut words = path.split('.');
@@ -142,7 +150,7 @@ pub fn is_of(path: &str, pattern: &str) -> bool {
     }
 }
 
-/// The path of `pattern` that `name` is the variable of.
+/// Returns the path of `pattern` that `name` is the variable of.
 #[must_use]
 pub fn path_of_variable(name: &str, pattern: &str) -> Option<String> {
     let Some((before, after)) = pattern.split_once('*') else {
@@ -164,7 +172,7 @@ mod tests {
 
     #[test]
     fn names_in_the_environment_follow_from_names_in_the_file() {
-        assert_eq!(variable("generate.effort"), "HEADSTART_GENERATE_EFFORT");
+        assert_eq!(variable("generate.queue"), "HEADSTART_GENERATE_QUEUE");
         assert_eq!(
             variable("secrets.ticket_key_file"),
             "HEADSTART_TICKET_KEY_FILE"

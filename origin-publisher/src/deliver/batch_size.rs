@@ -28,7 +28,7 @@ impl BatchSize {
         }
     }
 
-    /// Most deliveries of the next batch.
+    /// Returns the most deliveries of the next batch.
     pub(super) fn get(&self) -> usize {
         self.now
     }

@@ -1,4 +1,4 @@
-//! Keeps within the KV API's limit, for all edges together whose calls count together.
+//! Throttles calls of the KV API to its limit, for all edges together whose calls count together.
 //!
 //! The provider allows 1,200 requests in 5 minutes per user, over all its APIs, and blocks every
 //! call for 5 minutes once that is exceeded. So a bucket of our own stays below it, and leaves a

@@ -16,7 +16,7 @@ use headstart_protocol::{
     kv::{OfferMetadata, offer_key},
     limits::{MAX_KV_BULK_BYTES, MAX_KV_BULK_PAIRS, MIN_KV_TTL_SECONDS},
     settlement::{Content, Outcome},
-    stamps::{Point, Stamps},
+    stamps::Point,
     ticket::Ticket,
 };
 use tokio::time::{Instant, sleep_until};
@@ -30,22 +30,23 @@ use super::{
 };
 use crate::{
     metrics::Metrics,
-    outbox::{DeliveryId, Outbox, Pending, Way},
+    outbox::{DeliveryId, Outbox, Pending, PendingEntry, Way},
     shutdown::Shutdown,
 };
 
-/// Shortest time from one request to the next: one a second uses a quarter of the provider's limit.
+/// Throttles the lane: shortest time from one request to the next. One a second uses a quarter of the
+/// provider's limit.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
 /// Most content of one request, in bytes. As base64, which is the longest form that any content
 /// takes, and with keys and metadata, it stays below the provider's 100 MB; and it bounds the memory
 /// for one request.
-const TAKE_BYTES: usize = 48 * 1024 * 1024;
+const BATCH_BYTES: usize = 48 * 1024 * 1024;
 
 /// Room for key, metadata and JSON of each pair, in bytes.
 const PAIR_BYTES: usize = 2048;
 
-const _: () = assert!(TAKE_BYTES / 3 * 4 + MAX_KV_BULK_PAIRS * PAIR_BYTES < MAX_KV_BULK_BYTES);
+const _: () = assert!(BATCH_BYTES / 3 * 4 + MAX_KV_BULK_PAIRS * PAIR_BYTES < MAX_KV_BULK_BYTES);
 
 /// Shortest and longest wait after a request failed; jitter adds up to as much again.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
@@ -78,7 +79,7 @@ impl KvLane {
     pub(super) async fn run(self) {
         let mut queue = Queue::new(self.outbox.clone(), self.name.clone(), Way::Kv);
         // Halves of batches that were refused.
-        let mut parts: VecDeque<Vec<DeliveryId>> = VecDeque::new();
+        let mut parts: VecDeque<Vec<Pending>> = VecDeque::new();
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         let mut size = BatchSize::new(MAX_KV_BULK_PAIRS);
         let mut next_at = Instant::now();
@@ -93,22 +94,19 @@ impl KvLane {
                 () = ready => {}
                 () = self.shutdown.over() => return,
             }
-            let taken = match parts.front() {
-                Some(part) => queue.take_only(part.clone(), usize::MAX).await,
-                None => queue.take(size.get(), TAKE_BYTES).await,
+            let next = match parts.pop_front() {
+                Some(part) => Ok(part),
+                None => queue.next(size.get(), BATCH_BYTES).await,
             };
-            let taken = match taken {
-                Ok(taken) => {
-                    parts.pop_front();
-                    taken
-                }
+            let pending = match next {
+                Ok(pending) => pending,
                 Err(error) => {
                     tracing::error!(edge = self.name, %error, "no offers can be taken");
                     next_at = Instant::now() + backoff.after_failure();
                     continue;
                 }
             };
-            let batch = self.alive(taken).await;
+            let batch = self.alive(pending, &mut queue).await;
             if batch.is_empty() {
                 continue;
             }
@@ -132,15 +130,19 @@ impl KvLane {
             self.metrics.kv_called(&self.name, outcome);
             match result {
                 Ok(again) => {
-                    queue.give_back(again, Instant::now() + KEY_WAIT);
+                    end(&mut queue, &batch, &again, Instant::now() + KEY_WAIT);
                     backoff.after_success();
                 }
                 Err(KvError::Batch(reason)) => {
+                    if let [(refused, _)] = batch.as_slice() {
+                        queue.end(&refused.subject, &[], Instant::now());
+                    }
                     self.divide(batch, &reason, &mut parts).await;
                 }
                 Err(error) => {
                     self.counters.add(0, batch.len(), 0);
-                    queue.give_back(batch.iter().map(|(pending, _)| pending.id), Instant::now());
+                    let all = batch.iter().map(|(pending, _)| pending.id).collect();
+                    end(&mut queue, &batch, &all, Instant::now());
                     let wait = self.wait(&error, &mut backoff);
                     next_at = next_at.max(Instant::now() + wait);
                     tracing::warn!(edge = self.name, %error, retry_in_ms = whole_ms(wait), "offers not positioned");
@@ -164,13 +166,16 @@ impl KvLane {
     }
 
     /// Leaves out what nobody can want any more.
-    async fn alive(&self, taken: Vec<Pending>) -> Vec<(Pending, Ticket)> {
+    async fn alive(&self, all: Vec<Pending>, queue: &mut Queue) -> Vec<(Pending, Ticket)> {
         let (mut batch, mut ended) = (Vec::new(), Vec::new());
-        for pending in taken {
+        for pending in all {
             let is_alive = pending.expires_at_ms > now_ms();
-            match Ticket::verify(&pending.ticket, &self.ticket_keys) {
+            match Ticket::verify(&pending.subject, &self.ticket_keys) {
                 Ok(ticket) if is_alive => batch.push((pending, ticket)),
-                _ => ended.push(pending.id),
+                _ => {
+                    queue.end(&pending.subject, &[], Instant::now());
+                    ended.push(pending.id);
+                }
             }
         }
         self.counters.add(0, 0, ended.len());
@@ -180,8 +185,8 @@ impl KvLane {
         batch
     }
 
-    /// Writes a batch and keeps what came of it in the outbox. Gives what must be written again.
-    async fn put(&self, batch: &[(Pending, Ticket)]) -> Result<Vec<DeliveryId>, KvError> {
+    /// Writes a batch and keeps what came of it in the outbox. Returns what must be written again.
+    async fn put(&self, batch: &[(Pending, Ticket)]) -> Result<HashSet<DeliveryId>, KvError> {
         let now_ms = now_ms();
         let pairs: Vec<Pair<'_>> = batch
             .iter()
@@ -191,9 +196,10 @@ impl KvLane {
         let (again, done): (Vec<_>, Vec<_>) = batch
             .iter()
             .partition(|(_, ticket)| unwritten.contains(&offer_key(ticket.uuid())));
-        let ids =
-            |rows: Vec<&(Pending, Ticket)>| rows.iter().map(|(pending, _)| pending.id).collect();
-        let (again, done): (Vec<DeliveryId>, Vec<DeliveryId>) = (ids(again), ids(done));
+        let ids = |rows: Vec<&(Pending, Ticket)>| -> Vec<DeliveryId> {
+            rows.iter().map(|(pending, _)| pending.id).collect()
+        };
+        let (again, done) = (ids(again), ids(done));
         self.counters.add(done.len(), again.len(), 0);
         tracing::debug!(
             edge = self.name,
@@ -205,7 +211,7 @@ impl KvLane {
             // They remain, and are written again after a restart, which changes nothing.
             tracing::error!(edge = self.name, %error, "positioned, and not marked so");
         }
-        Ok(again)
+        Ok(again.into_iter().collect())
     }
 
     /// Halves a batch that was refused, until the pair that is at fault stands alone.
@@ -213,9 +219,8 @@ impl KvLane {
         &self,
         mut batch: Vec<(Pending, Ticket)>,
         reason: &str,
-        parts: &mut VecDeque<Vec<DeliveryId>>,
+        parts: &mut VecDeque<Vec<Pending>>,
     ) {
-        let ids = |half: &[(Pending, Ticket)]| half.iter().map(|(pending, _)| pending.id).collect();
         if let [(pending, ticket)] = batch.as_slice() {
             tracing::error!(edge = self.name, ticket = %ticket.uuid(), reason, "an offer cannot be positioned, it is dropped");
             self.counters.add(0, 0, 1);
@@ -232,17 +237,29 @@ impl KvLane {
         );
         self.counters.add(0, batch.len(), 0);
         let second = batch.split_off(batch.len() / 2);
-        parts.push_front(ids(&second));
-        parts.push_front(ids(&batch));
+        for half in [second, batch] {
+            parts.push_front(half.into_iter().map(|(pending, _)| pending).collect());
+        }
     }
 }
 
-/// The pair of an offer; `None` for what is no offer, which is never put into this lane.
+/// Ends a batch in the queue; those in `again` go again from `at` on.
+fn end(queue: &mut Queue, batch: &[(Pending, Ticket)], again: &HashSet<DeliveryId>, at: Instant) {
+    for (Pending { id, subject, .. }, _) in batch {
+        let left = again.contains(id).then_some(*id);
+        queue.end(subject, left.as_slice(), at);
+    }
+}
+
+/// Returns the pair of an offer; `None` for what is no offer, which is never put into this lane.
 fn pair<'a>(pending: &'a Pending, ticket: &Ticket, now_ms: u64) -> Option<Pair<'a>> {
+    let PendingEntry::Settlement { settlement, .. } = &pending.entry else {
+        return None;
+    };
     let Outcome::Ready {
         media_type,
         content: Content::Inline(bytes),
-    } = &pending.settlement.outcome
+    } = &settlement.outcome
     else {
         return None;
     };
@@ -255,16 +272,12 @@ fn pair<'a>(pending: &'a Pending, ticket: &Ticket, now_ms: u64) -> Option<Pair<'
         expiration_ttl: remaining_ms.div_ceil(1000).max(MIN_KV_TTL_SECONDS),
         metadata: OfferMetadata {
             media_type: media_type.clone(),
-            event_id: pending.settlement.event_id.clone(),
-            source: pending.settlement.source.clone(),
-            attributes: pending.settlement.attributes.clone(),
-            stamps: stamps(pending.settlement.stamps, now_ms),
+            event_id: settlement.event_id.clone(),
+            source: settlement.source.clone(),
+            attributes: settlement.attributes.clone(),
+            stamps: settlement.stamps.with(Point::Published, now_ms),
         },
     })
-}
-
-fn stamps(stamps: Stamps, now_ms: u64) -> Stamps {
-    stamps.with(Point::Published, now_ms)
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub struct Pair<'a> {
     pub metadata: OfferMetadata,
 }
 
-/// A value for a pair: as text where it is text, else in base64. Text that JSON would blow up to more
+/// Returns a value for a pair: as text where it is text, else in base64. Text that JSON would blow up to more
 /// than base64 does, as control characters do, travels in base64 too.
 #[must_use]
 pub fn value_of(bytes: &[u8]) -> (Cow<'_, str>, bool) {
@@ -59,7 +59,7 @@ pub fn value_of(bytes: &[u8]) -> (Cow<'_, str>, bool) {
     }
 }
 
-/// How long a text is as a JSON string, without its quotes.
+/// Returns how long a text is as a JSON string, without its quotes.
 fn json_len(text: &str) -> usize {
     text.bytes()
         .map(|byte| match byte {
@@ -123,7 +123,7 @@ struct BulkResult {
 }
 
 impl KvApi {
-    /// The namespace of `config`, called with `token`.
+    /// Makes a client of the namespace of `config`, called with `token`.
     #[must_use]
     pub fn new(client: reqwest::Client, config: &KvConfig, token: &Token) -> Self {
         let api = config.api.as_str().trim_end_matches('/');
@@ -142,7 +142,7 @@ impl KvApi {
         }
     }
 
-    /// Writes pairs in one request. Gives the keys that were not written, to be tried again.
+    /// Writes pairs in one request. Returns the keys that were not written, to be tried again.
     ///
     /// # Errors
     /// [`KvError`]; nothing is known to be written then.

@@ -3,21 +3,19 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | How do settlements reach an edge? | [`edge`] |
-//! | How do updates reach an edge, in the order of their topic? | `updates.rs` |
-//! | Which update goes next? | `order.rs`, `update_queue.rs` |
+//! | How do settlements and updates reach an edge? | `events.rs` |
+//! | What is delivered next, in the order of its ticket or topic? | `queue.rs`, `order.rs` |
 //! | How is a batch of events posted, and its report read? | `post.rs` |
-//! | How does a lane of events go on after a failure? | `pace.rs` |
+//! | How does a lane of events back off and retry? | `pace.rs` |
 //! | How do offers reach KV? | [`kv`] |
 //! | What does the KV API say and answer? | [`kv_api`] |
 //! | How many go into one request? | `batch_size.rs` |
-//! | How are the API's limits kept? | [`budget`] |
-//! | What is delivered next? | `queue.rs` |
+//! | How is the API throttled? | [`budget`] |
 //! | How long does a server ask to be left alone? | `retry_after.rs` |
 
 mod batch_size;
 pub mod budget;
-pub mod edge;
+mod events;
 pub mod kv;
 pub mod kv_api;
 mod order;
@@ -25,13 +23,11 @@ mod pace;
 mod post;
 mod queue;
 mod retry_after;
-mod update_queue;
-mod updates;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use budget::Budget;
-use edge::EventLane;
+use events::EventLane;
 use headstart_client::clock::now_ms;
 use headstart_protocol::{keys::Key, report::Status};
 use kv::KvLane;
@@ -41,7 +37,6 @@ use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
-use updates::UpdateLane;
 
 use crate::{
     config::{Config, EdgeConfig, Secrets, secrets::EdgeSecrets},
@@ -85,7 +80,7 @@ impl Counters {
         }
     }
 
-    /// The counts now.
+    /// Returns the counts now.
     #[must_use]
     pub fn counts(&self) -> Counts {
         Counts {
@@ -104,11 +99,11 @@ impl Counters {
 
 /// What became of one event at one edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct Outcome {
     /// The edge's name.
     pub edge: String,
-    /// The topic of an update; none for a settlement.
-    pub topic: Option<String>,
+    /// The topic of an update; the ticket of a settlement.
+    pub subject: String,
     /// Id of the event.
     pub id: String,
     /// What became of it; never [`Status::Retry`].
@@ -126,11 +121,11 @@ pub struct EdgeRefusal {
     pub reason: String,
 }
 
-/// Whom deliveries of updates tell what comes of them.
+/// Who wants to know what becomes of updates.
 #[derive(Debug, Clone, Default)]
 pub struct Listeners {
     /// Of each update at each edge; deliveries wait where it is full.
-    pub told: Option<mpsc::Sender<Told>>,
+    pub outcomes: Option<mpsc::Sender<Outcome>>,
     /// Of edges that will take nothing.
     pub refused: Option<mpsc::Sender<EdgeRefusal>>,
 }
@@ -152,7 +147,7 @@ struct Lane {
     counters: Arc<Counters>,
 }
 
-/// The edges of a configuration as the outbox needs to know them.
+/// Returns the edges of a configuration as the outbox needs to know them.
 #[must_use]
 pub fn ways(config: &Config) -> Vec<EdgeWays> {
     config
@@ -183,12 +178,15 @@ impl Delivery {
             let key = key.value.current();
             let lane = EventLane {
                 poster: delivery.poster(edge, key, client, Way::Event, Listeners::default()),
-                ticket_keys: secrets.ticket.value.clone(),
+                way: Way::Event,
+                ticket_keys: Some(secrets.ticket.value.clone()),
                 shutdown: shutdown.clone(),
             };
             delivery.tasks.spawn(lane.run());
-            let lane = UpdateLane {
+            let lane = EventLane {
                 poster: delivery.poster(edge, key, client, Way::Update, Listeners::default()),
+                way: Way::Update,
+                ticket_keys: None,
                 shutdown: shutdown.clone(),
             };
             delivery.tasks.spawn(lane.run());
@@ -223,8 +221,10 @@ impl Delivery {
     ) -> Self {
         let mut delivery = Self::of(outbox, Metrics::default());
         for (edge, key) in edges {
-            let lane = UpdateLane {
+            let lane = EventLane {
                 poster: delivery.poster(edge, key, client, Way::Update, listeners.clone()),
+                way: Way::Update,
+                ticket_keys: None,
                 shutdown: shutdown.clone(),
             };
             delivery.tasks.spawn(lane.run());
@@ -278,7 +278,7 @@ impl Delivery {
         counters
     }
 
-    /// The counts of each edge and way.
+    /// Returns the counts of each edge and way.
     #[must_use]
     pub fn counts(&self) -> Vec<LaneCounts> {
         self.lanes

@@ -1,4 +1,4 @@
-//! How a lane of events goes on: how many batches at a time, how large, and when again after a failure.
+//! How a lane of events goes on: how many batches at a time, how large, and its back-off after a failure.
 
 use std::time::Duration;
 
@@ -51,17 +51,17 @@ impl Pace {
         if self.failing { 1 } else { PARALLEL }
     }
 
-    /// Most events of the next batch.
+    /// Returns the most events of the next batch.
     pub(super) fn batch(&self) -> usize {
         self.size.get()
     }
 
-    /// When the next batch may go.
+    /// Returns when the next batch may go.
     pub(super) fn resume_at(&self) -> Instant {
         self.resume_at
     }
 
-    /// When an event that the edge asked for again may go.
+    /// Returns when an event that the edge asked for again may go.
     pub(super) fn again_at() -> Instant {
         let wait = EVENT_WAIT_MS + fastrand::u64(0..=EVENT_WAIT_MS);
         Instant::now() + Duration::from_millis(wait)

@@ -11,11 +11,12 @@ use headstart_client::{http_client, signing::signed_headers};
 use headstart_protocol::{
     event::MEDIA_TYPE_BATCH,
     keys::Key,
+    limits::MAX_EVENTS_BODY_BYTES,
     report::{PublishReport, Status},
 };
 use http::{StatusCode, header::CONTENT_TYPE};
 
-use super::{Counters, EdgeRefusal, Listeners, Told, retry_after::retry_after};
+use super::{Counters, EdgeRefusal, Listeners, Outcome, retry_after::retry_after};
 use crate::outbox::{DeliveryId, Outbox};
 
 /// How long an edge may take to answer a batch.
@@ -44,17 +45,17 @@ pub(super) struct Poster {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) delivery: DeliveryId,
+    /// Its topic or its ticket, whose order it must keep.
+    pub(super) subject: String,
     pub(super) id: String,
     pub(super) json: String,
-    /// The topic whose order it must keep; none for a settlement, which is alone on its ticket.
-    pub(super) topic: Option<String>,
 }
 
 /// A delivery that is over, and why.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) delivery: DeliveryId,
-    pub(super) topic: Option<String>,
+    pub(super) subject: String,
     pub(super) id: String,
     pub(super) status: Status,
     pub(super) reason: Option<String>,
@@ -64,18 +65,18 @@ impl Ended {
     fn new(event: Outgoing, status: Status, reason: Option<String>) -> Self {
         Self {
             delivery: event.delivery,
-            topic: event.topic,
+            subject: event.subject,
             id: event.id,
             status,
             reason,
         }
     }
 
-    /// A delivery that nobody can want any more.
-    pub(super) fn expired(delivery: DeliveryId, topic: Option<String>, id: String) -> Self {
+    /// Makes the end of a delivery that nobody can want any more.
+    pub(super) fn expired(delivery: DeliveryId, subject: String, id: String) -> Self {
         Self {
             delivery,
-            topic,
+            subject,
             id,
             status: Status::Rejected,
             reason: Some("it expired before the edge took it".to_owned()),
@@ -104,8 +105,11 @@ pub(super) struct Failure {
 }
 
 impl Poster {
-    /// Sends a batch and keeps what came of it in the outbox.
+    /// Sends a batch, where there is anything in it, and keeps what came of it in the outbox.
     pub(super) async fn send(&self, batch: Vec<Outgoing>) -> Sent {
+        if batch.is_empty() {
+            return Sent::default();
+        }
         let result = self.post(&batch).await;
         let report = match result {
             Ok(report) => report,
@@ -163,8 +167,8 @@ impl Poster {
         }
     }
 
-    /// What the edge refuses as a whole is sent in halves, until the one event that it will not take
-    /// stands alone. Where the first half is not done with a topic, the second does not go on with it.
+    /// Sends what the edge refuses as a whole in halves, until the one event that it will not take
+    /// stands alone. Where the first half is not done with a subject, the second does not go on with it.
     async fn divide(&self, mut batch: Vec<Outgoing>, status: StatusCode) -> Sent {
         if let [event] = batch.as_slice() {
             tracing::error!(edge = self.name, event = event.id, %status, "the edge refuses an event, it is dropped");
@@ -184,21 +188,16 @@ impl Poster {
         let held: HashSet<String> = sent
             .again
             .iter()
-            .filter_map(|event| event.topic.clone())
+            .map(|event| event.subject.clone())
             .collect();
-        let (behind, second): (Vec<_>, Vec<_>) = second.into_iter().partition(|event| {
-            event
-                .topic
-                .as_ref()
-                .is_some_and(|topic| held.contains(topic))
-        });
+        let (behind, second): (Vec<_>, Vec<_>) = second
+            .into_iter()
+            .partition(|event| held.contains(&event.subject));
         sent.again.extend(behind);
-        if !second.is_empty() {
-            let more = Box::pin(self.send(second)).await;
-            sent.again.extend(more.again);
-            sent.whole.extend(more.whole);
-            sent.failure = more.failure;
-        }
+        let more = Box::pin(self.send(second)).await;
+        sent.again.extend(more.again);
+        sent.whole.extend(more.whole);
+        sent.failure = more.failure;
         sent
     }
 
@@ -214,25 +213,29 @@ impl Poster {
             // They remain, and are sent again after a restart; the edge knows them by their ids.
             tracing::error!(edge = self.name, %error, "delivered, and not marked so");
         }
-        let Some(told) = &self.listeners.told else {
+        let Some(outcomes) = &self.listeners.outcomes else {
             return;
         };
         for one in ended {
-            let one = Told {
+            let outcome = Outcome {
                 edge: self.name.clone(),
-                topic: one.topic,
+                subject: one.subject,
                 id: one.id,
                 status: one.status,
                 reason: one.reason,
             };
             // Whoever wanted to know may have gone.
-            let _ = told.send(one).await;
+            let _ = outcomes.send(outcome).await;
         }
     }
 
     async fn post(&self, batch: &[Outgoing]) -> Result<PublishReport, Refusal> {
         let bodies: Vec<&str> = batch.iter().map(|event| event.json.as_str()).collect();
         let body = format!("[{}]", bodies.join(","));
+        if body.len() > MAX_EVENTS_BODY_BYTES {
+            // As the edge would answer.
+            return Err(Refusal::Batch(StatusCode::PAYLOAD_TOO_LARGE));
+        }
         let request = self
             .client
             .post(&self.url)

@@ -8,7 +8,7 @@ use http::{HeaderMap, header::RETRY_AFTER};
 /// Longest wait that is believed: beyond it, a wrong clock or a wrong header would stop delivery.
 const LONGEST: Duration = Duration::from_mins(15);
 
-/// How long a server asks to be left alone; `None` where it does not ask.
+/// Returns how long a server asks to be left alone; `None` where it does not ask.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse() {

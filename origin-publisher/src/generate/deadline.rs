@@ -21,7 +21,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// A deadline `timeout` from now.
+    /// Makes a deadline `timeout` from now.
     #[must_use]
     pub fn after(timeout: Duration) -> Self {
         Self {
@@ -35,13 +35,13 @@ impl Deadline {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// True once the moment has come or someone cancelled.
+    /// Returns whether the moment has come or someone cancelled.
     #[must_use]
     pub fn has_passed(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed) || self.at.is_some_and(|at| Instant::now() >= at)
     }
 
-    /// The same as an error, for `?` between two steps of work.
+    /// Fails once the deadline has passed, for `?` between two steps of work.
     ///
     /// # Errors
     /// [`GenerateError::TimedOut`] once the deadline has passed.

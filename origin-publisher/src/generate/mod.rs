@@ -1,15 +1,16 @@
 //! Turns a login into an offer: the [`Generator`] trait, the bounded [`pool`] it runs on
-//! and the retail generator.
+//! and the [`retail`] generator.
 //!
 //! A generator is plain synchronous code that uses a CPU. It knows nothing of tickets,
 //! networks or clocks; the pool keeps it away from the async threads and takes the stamps.
+//! `examples/own_generator.rs` is a whole origin around another one.
 
 pub mod deadline;
 pub mod pool;
-mod retail;
+pub mod retail;
 
 pub use deadline::Deadline;
-use headstart_protocol::login::LoginData;
+pub use headstart_protocol::login::LoginData;
 
 /// Makes the content for one login.
 pub trait Generator: Send + Sync + 'static {
@@ -61,8 +62,8 @@ pub enum GenerateError {
 }
 
 impl GenerateError {
-    /// True when nothing was started for this login, so that it should be handed back instead
-    /// of being settled as failed.
+    /// Returns whether nothing was started for this login, so that it should be handed back instead of being
+    /// settled as failed.
     #[must_use]
     pub fn is_not_started(&self) -> bool {
         matches!(self, Self::Busy | Self::ShuttingDown)

@@ -168,7 +168,7 @@ impl Pool {
         self.shared.work.notify_all();
     }
 
-    /// What the pool is doing now, for metrics.
+    /// Returns what the pool is doing now, for metrics.
     #[must_use]
     pub fn status(&self) -> PoolStatus {
         let state = self.shared.lock();
@@ -217,7 +217,7 @@ impl Shared {
         Ok(())
     }
 
-    /// The life of one thread.
+    /// Lives the life of one thread.
     fn work_until_closed(&self) {
         while let Some(job) = self.next_job() {
             let result = self.run(&job.login, &job.deadline);

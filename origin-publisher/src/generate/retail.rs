@@ -1,9 +1,28 @@
-//! The retail generator as one of the origin's.
+//! The retail generator as one of the origin's: the one that the program runs.
 
 use headstart_protocol::login::LoginData;
-use headstart_retail::{RetailError, RetailGenerator, offers::MEDIA_TYPE};
+use headstart_retail::{
+    RetailError, RetailGenerator, SAMPLE,
+    history::{HistoryError, PurchaseHistory},
+    offers::MEDIA_TYPE,
+};
 
 use super::{Content, Deadline, GenerateError, Generator};
+use crate::config::RetailConfig;
+
+/// Reads the purchase history that `config` names, and learns from it: some seconds of work for a large
+/// one.
+///
+/// # Errors
+/// [`HistoryError`], for a history that cannot be read.
+pub fn learn(config: &RetailConfig) -> Result<RetailGenerator, HistoryError> {
+    let history = match &config.history {
+        Some(path) => PurchaseHistory::open(path)?,
+        None => PurchaseHistory::read(SAMPLE)?,
+    };
+    tracing::info!(history = %history.report, "learned");
+    Ok(RetailGenerator::new(&history, config.effort).with_effort_limit(config.effort_limit))
+}
 
 impl Generator for RetailGenerator {
     fn generate(&self, login: &LoginData, deadline: &Deadline) -> Result<Content, GenerateError> {

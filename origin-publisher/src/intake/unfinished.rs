@@ -22,7 +22,7 @@ use crate::{
 const WAITS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// Begins every journalled login again, as many at a time as there are threads: they have waited
-/// already, and new logins go on in the meantime. Gives how many there were.
+/// already, and new logins go on in the meantime. Returns how many there were.
 ///
 /// # Errors
 /// [`OutboxError`], when the journal cannot be read.

@@ -2,7 +2,7 @@
 
 use headstart_client::clock::now_ms;
 use headstart_protocol::{
-    event::{Event, EventError},
+    event::{Event, EventError, is_json},
     kv,
     limits::MAX_INLINE_OFFER_BYTES,
     settlement::{Content, Outcome, Settlement},
@@ -28,7 +28,7 @@ pub enum Way {
 }
 
 impl Way {
-    /// The way's name in the database.
+    /// Returns the way's name in the database.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -88,7 +88,7 @@ pub enum NoUpdate {
 }
 
 impl TopicUpdate {
-    /// An update of the topic that `event` names, of no use to anyone after `expires_at_ms`.
+    /// Makes an update of the topic that `event` names, of no use to anyone after `expires_at_ms`.
     ///
     /// # Errors
     /// [`NoUpdate`], for an event that no topic would take.
@@ -104,19 +104,19 @@ impl TopicUpdate {
         })
     }
 
-    /// The topic.
+    /// Returns the topic.
     #[must_use]
     pub fn topic(&self) -> &TopicName {
         &self.topic
     }
 
-    /// The event.
+    /// Returns the event.
     #[must_use]
     pub fn event(&self) -> &Event {
         &self.event
     }
 
-    /// When it is of no use to anyone any more, in ms since the Unix epoch.
+    /// Returns when it is of no use to anyone any more, in ms since the Unix epoch.
     #[must_use]
     pub fn expires_at_ms(&self) -> u64 {
         self.expires_at_ms
@@ -135,7 +135,7 @@ impl From<TopicUpdate> for Entry {
     }
 }
 
-/// An update with the stamp of its being handed to a delivery.
+/// Returns an update with the stamp of its being handed to a delivery.
 #[must_use]
 pub fn published(mut event: Event, at_ms: u64) -> Event {
     Stamps::default()
@@ -154,58 +154,79 @@ pub enum Committed {
     Already,
 }
 
-/// A delivery of a settlement that is to be made.
+/// A delivery that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
     /// Names the delivery.
     pub id: DeliveryId,
-    /// The whole ticket.
-    pub ticket: String,
-    /// What it settles to, with the content inline.
-    pub settlement: Settlement,
-    /// When nobody can ask for it any more, in ms since the Unix epoch.
-    pub expires_at_ms: u64,
-    /// The content is too large for an event and could not be positioned.
-    pub unpositioned: bool,
-}
-
-/// A delivery of an update that is to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingUpdate {
-    /// Names the delivery.
-    pub id: DeliveryId,
-    /// The topic.
-    pub topic: String,
-    /// Id of the event.
-    pub event_id: String,
-    /// The event, in JSON.
-    pub json: String,
+    /// What it is about: the whole ticket of a settlement, the topic of an update.
+    pub subject: String,
     /// When it is of no use to anyone any more, in ms since the Unix epoch.
     pub expires_at_ms: u64,
+    /// What is delivered.
+    pub entry: PendingEntry,
 }
 
-impl PendingUpdate {
-    /// Most bytes that the event has once it is stamped, and stands in a batch.
+/// An entry as its delivery needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PendingEntry {
+    /// A settlement of a ticket.
+    Settlement {
+        /// What the ticket settles to, with the content inline.
+        settlement: Settlement,
+        /// The content is too large for an event and could not be positioned.
+        unpositioned: bool,
+    },
+    /// An update of a topic.
+    Update {
+        /// Id of the event.
+        event_id: String,
+        /// The event, in JSON.
+        json: String,
+    },
+}
+
+impl Pending {
+    /// Returns how many bytes it has, about and at most, once it is stamped and stands in a batch.
     #[must_use]
     pub fn travelling_bytes(&self) -> usize {
-        self.json.len() + STAMP_BYTES
+        match &self.entry {
+            PendingEntry::Update { json, .. } => json.len() + STAMP_BYTES,
+            PendingEntry::Settlement { settlement, .. } => {
+                ENVELOPE_BYTES
+                    + match &settlement.outcome {
+                        Outcome::Ready {
+                            media_type,
+                            content: Content::Inline(bytes),
+                        } => encoded_bytes(media_type, bytes),
+                        Outcome::Ready { .. } => 0,
+                        Outcome::Failed { reason } => reason.len(),
+                    }
+            }
+        }
     }
 }
 
 /// Room for `"publishedat":"1763700000000"` and commas.
 const STAMP_BYTES: usize = 64;
 
-/// Which deliveries to take, and how many at most.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Take {
-    /// Those after this one; 0 for all.
-    pub after: DeliveryId,
-    /// Most deliveries.
-    pub limit: usize,
-    /// Most bytes of content in all; the first delivery is taken whatever its size.
-    pub bytes: usize,
-    /// Those named, and no others, whatever `after` says.
-    pub only: Option<Vec<DeliveryId>>,
+/// Room for the attributes of a settlement's event: ticket, id, source, stamps.
+const ENVELOPE_BYTES: usize = 512;
+
+/// Returns how many bytes content has in an event: JSON as it is, text with its escapes, else base64.
+fn encoded_bytes(media_type: &str, bytes: &[u8]) -> usize {
+    if is_json(media_type) {
+        return bytes.len();
+    }
+    if std::str::from_utf8(bytes).is_err() {
+        return bytes.len().div_ceil(3) * 4;
+    }
+    let escaped = |byte: &u8| match byte {
+        b'"' | b'\\' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    bytes.iter().map(escaped).sum()
 }
 
 /// What a purge removed.
@@ -219,7 +240,7 @@ pub struct Purged {
     pub forgotten: usize,
 }
 
-/// Whether this content travels to KV before its event.
+/// Returns whether this content travels to KV before its event.
 #[must_use]
 pub fn is_positioned_first(settlement: &Settlement) -> bool {
     match &settlement.outcome {
@@ -231,12 +252,12 @@ pub fn is_positioned_first(settlement: &Settlement) -> bool {
     }
 }
 
-/// What exists once for a ticket, whichever generation made it.
+/// Returns what exists once for a ticket, whichever generation made it.
 pub(super) fn once(ticket: &Ticket) -> String {
     kv::offer_key(ticket.uuid())
 }
 
-/// What exists once for an update, however often it is published. No attribute holds a line end, so
+/// Returns what exists once for an update, however often it is published. No attribute holds a line end, so
 /// no two updates share it.
 pub(super) fn once_of_update(update: &TopicUpdate) -> String {
     let Event { source, id, .. } = &update.event;

@@ -15,8 +15,9 @@ use super::OutboxError;
 pub(super) struct Lock(#[expect(dead_code, reason = "holding the file is the lock")] File);
 
 impl Lock {
-    /// Takes the lock of the outbox at `path`, which is a file's real path: other names of it share the lock.
-    pub(super) fn take(path: &Path) -> Result<Self, OutboxError> {
+    /// Acquires the lock of the outbox at `path`, which is a file's real path: other names of it share the
+    /// lock.
+    pub(super) fn acquire(path: &Path) -> Result<Self, OutboxError> {
         let lock_path = beside(path);
         let failed = |reason: std::io::Error| OutboxError::Open {
             path: lock_path.display().to_string(),

@@ -2,23 +2,29 @@
 //! is told of it, and stays until every configured edge has it in every way it is to have it.
 //!
 //! One `SQLite` file in WAL mode with `synchronous=FULL`: a commit that was answered survives a
-//! `kill -9` and a power cut. One thread writes; whatever waits for it is committed as one group,
-//! so that many logins share one flush of the disk. Reading has a connection of its own.
+//! `kill -9` and a power cut. One thread writes, by group commit: whatever waits for it is committed
+//! at once, so that many logins share one flush of the disk. Reading has a connection of its own.
 //!
 //! | question | file |
 //! |---|---|
 //! | What is kept, and what is handed to a delivery? | [`entry`] |
 //! | Which tables are there? | `schema.rs` |
 //! | How is a group committed? | `writer.rs` |
-//! | How do rows come, move on and go? | `statements.rs` |
-//! | How do updates come and go? | `updates.rs` |
+//! | How do settlements and updates come in? | `commit.rs` |
+//! | How are deliveries listed, read and ended? | `deliveries.rs` |
+//! | Where are logins kept until they settle? | `journal.rs` |
+//! | Up to where has a source been read? | `positions.rs` |
+//! | What goes with time? | `purge.rs` |
 //! | How is a second process kept out? | `lock.rs` |
 
+mod commit;
+mod deliveries;
 pub mod entry;
+mod journal;
 mod lock;
+mod positions;
+mod purge;
 mod schema;
-mod statements;
-mod updates;
 mod writer;
 
 use std::{
@@ -32,7 +38,7 @@ use rustix::fs::Access;
 use tokio::sync::watch;
 
 pub use entry::{
-    Committed, DeliveryId, EdgeWays, Entry, NoUpdate, Pending, PendingUpdate, Purged, Take,
+    Committed, DeliveryId, EdgeWays, Entry, NoUpdate, Pending, PendingEntry, Purged,
     TicketSettlement, TopicUpdate, Way,
 };
 use lock::Lock;
@@ -88,6 +94,8 @@ struct Inner {
     reader: Arc<Mutex<Connection>>,
     /// Counts up whenever there is something new to deliver.
     news: watch::Sender<u64>,
+    /// Counts up whenever deliveries have ended.
+    ends: watch::Sender<u64>,
 }
 
 impl Outbox {
@@ -160,11 +168,11 @@ impl Outbox {
         }
         // However the file is called, it has one lock.
         let path = &lock::real_path(path).map_err(|error| failed(error.to_string()))?;
-        let lock = Lock::take(path)?;
+        let lock = Lock::acquire(path)?;
         let mut connection = Connection::open(path).map_err(|error| failed(error.to_string()))?;
         schema::prepare(&mut connection)?;
         if drop_others {
-            for (edge, rows) in statements::keep_only(&mut connection, &edges)? {
+            for (edge, rows) in deliveries::keep_only(&mut connection, &edges)? {
                 tracing::warn!(
                     edge,
                     rows,
@@ -181,6 +189,7 @@ impl Outbox {
                     .map_err(|error| failed(error.to_string()))?,
                 reader: Arc::new(Mutex::new(reader)),
                 news: watch::Sender::new(0),
+                ends: watch::Sender::new(0),
             }),
         })
     }
@@ -201,14 +210,30 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError`], when they are not durable.
     pub async fn commit_all(&self, entries: Vec<Entry>) -> Result<Vec<Committed>, OutboxError> {
+        self.commit_with(entries, None).await
+    }
+
+    /// Keeps entries as [`Outbox::commit_all`] does, and with them, as the name of a source and its
+    /// position, up to where the source that brought them has been read.
+    ///
+    /// # Errors
+    /// [`OutboxError`], when they are not durable; nor is the position then.
+    pub async fn commit_with(
+        &self,
+        entries: Vec<Entry>,
+        position: Option<(String, String)>,
+    ) -> Result<Vec<Committed>, OutboxError> {
         let edges = Arc::clone(&self.inner.edges);
         let committed = self
             .inner
             .writer
             .write(move |connection| {
+                if let Some((source, at)) = position {
+                    positions::write(connection, &source, &at)?;
+                }
                 entries
                     .iter()
-                    .map(|entry| statements::commit(connection, entry, &edges))
+                    .map(|entry| commit::commit(connection, entry, &edges))
                     .collect()
             })
             .await?;
@@ -216,13 +241,23 @@ impl Outbox {
         Ok(committed)
     }
 
-    /// Whether the ticket's settlement is here, delivered or not.
+    /// Returns up to where the source of this name has been read, as it was last committed.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub async fn position(&self, source: &str) -> Result<Option<String>, OutboxError> {
+        let source = source.to_owned();
+        self.query(move |connection| positions::read(connection, &source))
+            .await
+    }
+
+    /// Returns whether the ticket's settlement is here, delivered or not.
     ///
     /// # Errors
     /// [`OutboxError`].
     pub async fn has_settled(&self, ticket: &Ticket) -> Result<bool, OutboxError> {
         let once = entry::once(ticket);
-        self.read(move |connection| statements::has_settled(connection, &once))
+        self.query(move |connection| commit::has_settled(connection, &once))
             .await
     }
 
@@ -240,66 +275,53 @@ impl Outbox {
         let (once, event) = (entry::once(ticket), login.to_json());
         self.inner
             .writer
-            .write(move |connection| statements::journal(connection, &once, &event, expires_at_ms))
+            .write(move |connection| journal::keep(connection, &once, &event, expires_at_ms))
             .await
     }
 
-    /// Every journalled login that has not settled: what an earlier run took and did not finish.
+    /// Returns every journalled login that has not settled: what an earlier run took and did not finish.
     ///
     /// # Errors
     /// [`OutboxError`].
     pub async fn journalled_logins(&self) -> Result<Vec<Event>, OutboxError> {
-        let texts = self.read(statements::journalled).await?;
+        let texts = self.query(journal::read).await?;
         Ok(texts
             .iter()
             .filter_map(|text| Event::from_json(text.as_bytes()).ok())
             .collect())
     }
 
-    /// The next deliveries of settlements, in one way to one edge, oldest first.
+    /// Lists the next deliveries in one way to one edge after the delivery `after`, in the order of their
+    /// commits, each with its subject only: `limit` at most.
     ///
     /// # Errors
     /// [`OutboxError`].
-    pub async fn take(
+    pub async fn list(
         &self,
         edge: &str,
         way: Way,
-        take: Take,
-    ) -> Result<Vec<Pending>, OutboxError> {
-        let edge = edge.to_owned();
-        self.read(move |connection| statements::take(connection, &edge, way, &take))
-            .await
-    }
-
-    /// The next updates for one edge after the delivery `after`, in the order of their commits, each
-    /// with its topic only: `limit` at most.
-    ///
-    /// # Errors
-    /// [`OutboxError`].
-    pub async fn list_updates(
-        &self,
-        edge: &str,
         after: DeliveryId,
         limit: usize,
     ) -> Result<Vec<(DeliveryId, String)>, OutboxError> {
         let edge = edge.to_owned();
-        self.read(move |connection| updates::listed(connection, &edge, after, limit))
+        self.query(move |connection| deliveries::list(connection, &edge, way, after, limit))
             .await
     }
 
-    /// These updates, as far as they are still there, in this order. The bytes that they will have in a
-    /// batch are at most `bytes` in all; the first is taken whatever its size.
+    /// Reads these deliveries, as far as they are still there, in this order. The bytes that they will
+    /// have in a batch are at most `bytes` in all; the first is read whatever its size.
     ///
     /// # Errors
     /// [`OutboxError`].
-    pub async fn take_updates(
+    pub async fn read(
         &self,
         edge: &str,
+        way: Way,
         ids: Vec<DeliveryId>,
         bytes: usize,
-    ) -> Result<Vec<PendingUpdate>, OutboxError> {
+    ) -> Result<Vec<Pending>, OutboxError> {
         let edge = edge.to_owned();
-        self.read(move |connection| updates::take(connection, &edge, &ids, bytes))
+        self.query(move |connection| deliveries::read(connection, &edge, way, &ids, bytes))
             .await
     }
 
@@ -329,8 +351,9 @@ impl Outbox {
         let more = self
             .inner
             .writer
-            .write(move |connection| statements::finish(connection, &ids, positioned, now_ms))
+            .write(move |connection| deliveries::finish(connection, &ids, positioned, now_ms))
             .await?;
+        self.inner.ends.send_modify(|count| *count += 1);
         if more {
             self.inner.news.send_modify(|count| *count += 1);
         }
@@ -343,23 +366,28 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError`].
     pub async fn purge(&self, now_ms: u64) -> Result<Purged, OutboxError> {
-        self.inner
+        let purged = self
+            .inner
             .writer
-            .write(move |connection| statements::purge(connection, now_ms))
-            .await
+            .write(move |connection| purge::purge(connection, now_ms))
+            .await?;
+        if purged.undelivered > 0 {
+            self.inner.ends.send_modify(|count| *count += 1);
+        }
+        Ok(purged)
     }
 
-    /// How many deliveries of one way to one edge are still to be made.
+    /// Returns how many deliveries of one way to one edge are still to be made.
     ///
     /// # Errors
     /// [`OutboxError`].
     pub async fn pending(&self, edge: &str, way: Way) -> Result<u64, OutboxError> {
         let edge = edge.to_owned();
-        self.read(move |connection| statements::pending(connection, &edge, way))
+        self.query(move |connection| deliveries::pending(connection, &edge, way))
             .await
     }
 
-    /// Every way to every edge that it keeps deliveries for.
+    /// Returns every way to every edge that it keeps deliveries for.
     pub fn lanes(&self) -> impl Iterator<Item = (&str, Way)> {
         self.inner.edges.iter().flat_map(|edge| {
             let kv = edge.kv.then_some(Way::Kv);
@@ -374,7 +402,13 @@ impl Outbox {
         self.inner.news.subscribe()
     }
 
-    async fn read<T: Send + 'static>(
+    /// Changes whenever deliveries have ended, by themselves or because they had expired.
+    #[must_use]
+    pub fn ends(&self) -> watch::Receiver<u64> {
+        self.inner.ends.subscribe()
+    }
+
+    async fn query<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, OutboxError> {

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::OutboxError;
 
 /// The newest schema.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// How long a reader waits for a checkpoint to finish. Only our own connections meet here.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,8 +57,16 @@ const TABLES: &str = "
     CREATE INDEX login_by_expiry ON login(expires_at);
 ";
 
+/// Up to where each source of updates has been read, since schema 3.
+const POSITIONS: &str = "
+    CREATE TABLE position (
+        source TEXT PRIMARY KEY,
+        at TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+";
+
 /// From schema 1, which had only settlements.
-const FROM_1: &str = "ALTER TABLE entry RENAME COLUMN ticket TO subject;";
+const SUBJECTS: &str = "ALTER TABLE entry RENAME COLUMN ticket TO subject;";
 
 /// Sets the writer's connection up, makes the tables on first use, and brings those of an older
 /// program up to date.
@@ -72,20 +80,23 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), OutboxError> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
     connection.set_prepared_statement_cache_capacity(32);
-    let changes = match version(connection)? {
-        0 => TABLES,
-        1 => FROM_1,
+    let changes: &[&str] = match version(connection)? {
+        0 => &[TABLES, POSITIONS],
+        1 => &[SUBJECTS, POSITIONS],
+        2 => &[POSITIONS],
         _ => return Ok(()),
     };
     // All or nothing, the version too: whatever interrupts it, the next start finds one or the other.
     let transaction = connection.transaction()?;
-    transaction.execute_batch(changes)?;
+    for change in changes {
+        transaction.execute_batch(change)?;
+    }
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
     Ok(())
 }
 
-/// The version of a file that this program knows.
+/// Returns the version of a file that this program knows.
 fn version(connection: &Connection) -> Result<i64, OutboxError> {
     let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if (0..=VERSION).contains(&found) {
@@ -108,4 +119,9 @@ pub(super) fn prepare_reader(connection: &Connection) -> Result<(), OutboxError>
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(())
+}
+
+/// Converts to what `SQLite` has, signed integers only; times and sizes never come near the limit.
+pub(super) fn sql_int(value: impl TryInto<i64>) -> i64 {
+    value.try_into().unwrap_or(i64::MAX)
 }

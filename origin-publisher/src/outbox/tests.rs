@@ -72,17 +72,44 @@ fn open(folder: &Path, edges: &[EdgeWays]) -> Outbox {
     Outbox::open(&folder.join("outbox.sqlite3"), edges.to_vec()).unwrap()
 }
 
-fn all() -> Take {
-    Take {
-        after: 0,
-        limit: 1000,
-        bytes: usize::MAX,
-        only: None,
+/// A settlement that waits for its delivery.
+struct Waiting {
+    id: DeliveryId,
+    ticket: String,
+    settlement: Settlement,
+    expires_at_ms: u64,
+    unpositioned: bool,
+}
+
+impl From<Pending> for Waiting {
+    fn from(pending: Pending) -> Self {
+        let PendingEntry::Settlement {
+            settlement,
+            unpositioned,
+        } = pending.entry
+        else {
+            panic!("{pending:?} is no settlement");
+        };
+        Self {
+            id: pending.id,
+            ticket: pending.subject,
+            settlement,
+            expires_at_ms: pending.expires_at_ms,
+            unpositioned,
+        }
     }
 }
 
-async fn waiting(outbox: &Outbox, edge: &str, way: Way) -> Vec<Pending> {
-    outbox.take(edge, way, all()).await.unwrap()
+/// Returns everything that waits in one way for one edge.
+async fn pending(outbox: &Outbox, edge: &str, way: Way) -> Vec<Pending> {
+    let listed = outbox.list(edge, way, 0, 1000).await.unwrap();
+    let ids = listed.into_iter().map(|(id, _)| id).collect();
+    outbox.read(edge, way, ids, usize::MAX).await.unwrap()
+}
+
+async fn waiting(outbox: &Outbox, edge: &str, way: Way) -> Vec<Waiting> {
+    let pending = pending(outbox, edge, way).await;
+    pending.into_iter().map(Waiting::from).collect()
 }
 
 /// Numbers of the tickets that wait.
@@ -221,35 +248,62 @@ async fn batches_keep_to_their_limits_and_go_on_where_the_last_ended() {
     let take = |after, limit, bytes| {
         let outbox = outbox.clone();
         async move {
-            let take = Take {
-                after,
-                limit,
-                bytes,
-                only: None,
-            };
-            outbox.take("a", Way::Event, take).await.unwrap()
+            let listed = outbox.list("a", Way::Event, after, limit).await.unwrap();
+            let ids = listed.into_iter().map(|(id, _)| id).collect();
+            outbox.read("a", Way::Event, ids, bytes).await.unwrap()
         }
     };
     let first = take(0, 2, usize::MAX).await;
     assert_eq!(first.len(), 2);
-    let rest = take(first[1].id, 10, 250).await;
+    let one = first[0].travelling_bytes();
+    let rest = take(first[1].id, 10, 2 * one + one / 2).await;
     assert_eq!(rest.len(), 2, "a third would be too much");
     assert_eq!(take(0, 10, 1).await.len(), 1, "one always goes");
-    let only = Take {
-        only: Some(vec![rest[1].id, 999, first[0].id]),
-        ..all()
-    };
-    let only = outbox.take("a", Way::Event, only).await.unwrap();
+    let only = vec![rest[1].id, 999, first[0].id];
+    let only = outbox
+        .read("a", Way::Event, only, usize::MAX)
+        .await
+        .unwrap();
     let ids: Vec<_> = only.iter().map(|one| one.id).collect();
     assert_eq!(ids, [rest[1].id, first[0].id]);
 }
 
+#[tokio::test]
+async fn what_travels_is_no_larger_than_it_was_said_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("a", false)]);
+    let contents = [
+        ("application/json", b"{\"a\":\"\\\\\"}".to_vec()),
+        ("text/plain", b"\"\\\n\x01".repeat(5000)),
+        ("image/png", vec![0xFF; 20_000]),
+    ];
+    for (number, (media_type, bytes)) in (1..).zip(contents) {
+        let outcome = Outcome::Ready {
+            media_type: media_type.to_owned(),
+            content: Content::Inline(bytes),
+        };
+        outbox.commit(entry(number, outcome)).await.unwrap();
+    }
+    outbox.commit(failure(9)).await.unwrap();
+    for pending in pending(&outbox, "a", Way::Event).await {
+        let said = pending.travelling_bytes();
+        let Waiting { settlement, .. } = pending.into();
+        let json = settlement.to_event(&ticket(1)).to_json();
+        assert!(json.len() < said && said < 4 * json.len(), "{json}");
+    }
+}
+
 /// Ids of the updates that wait, in the order of their commits.
 async fn waiting_updates(outbox: &Outbox, edge: &str) -> Vec<String> {
-    let listed = outbox.list_updates(edge, 0, 1000).await.unwrap();
-    let ids = listed.into_iter().map(|(id, _)| id).collect();
-    let taken = outbox.take_updates(edge, ids, usize::MAX).await.unwrap();
-    taken.into_iter().map(|update| update.event_id).collect()
+    let pending = pending(outbox, edge, Way::Update).await;
+    pending.iter().map(event_id).collect()
+}
+
+fn event_id(pending: &Pending) -> String {
+    match &pending.entry {
+        PendingEntry::Update { event_id, .. } => event_id.clone(),
+        PendingEntry::Settlement { settlement, .. } => settlement.event_id.clone(),
+    }
 }
 
 #[tokio::test]
@@ -259,14 +313,19 @@ async fn an_update_comes_out_as_it_went_in_for_every_edge_and_never_for_kv() {
     let one = update("scores/nba", "1");
     assert_eq!(outbox.commit(one.clone()).await.unwrap(), Committed::New);
     for name in ["a", "b"] {
-        let listed = outbox.list_updates(name, 0, 9).await.unwrap();
+        let listed = outbox.list(name, Way::Update, 0, 9).await.unwrap();
         assert_eq!(listed[0].1, "scores/nba");
-        let taken = outbox
-            .take_updates(name, vec![listed[0].0], 0)
+        let read = outbox
+            .read(name, Way::Update, vec![listed[0].0], 0)
             .await
             .unwrap();
-        assert_eq!(taken[0].json, one.event().to_json());
-        assert_eq!(taken[0].expires_at_ms, one.expires_at_ms());
+        let entry = PendingEntry::Update {
+            event_id: "1".to_owned(),
+            json: one.event().to_json(),
+        };
+        assert_eq!(read[0].entry, entry);
+        assert_eq!(read[0].subject, "scores/nba");
+        assert_eq!(read[0].expires_at_ms, one.expires_at_ms());
         assert_eq!(outbox.pending(name, Way::Kv).await.unwrap(), 0);
         assert_eq!(outbox.pending(name, Way::Event).await.unwrap(), 0);
     }
@@ -290,29 +349,30 @@ async fn an_update_is_known_by_its_topic_source_and_id() {
     assert_eq!(committed, expected);
     assert_eq!(waiting_updates(&outbox, "a").await, ["1", "1", "2"]);
     // Nor is it kept once more when it has been delivered.
-    let listed = outbox.list_updates("a", 0, 1).await.unwrap();
+    let listed = outbox.list("a", Way::Update, 0, 1).await.unwrap();
     outbox.delivered(vec![listed[0].0]).await.unwrap();
     let again = outbox.commit(update("a", "1")).await.unwrap();
     assert_eq!(again, Committed::Already);
 }
 
 #[tokio::test]
-async fn updates_are_listed_and_taken_in_the_order_of_their_commits_and_within_limits() {
+async fn updates_are_listed_and_read_in_the_order_of_their_commits_and_within_limits() {
     let folder = tempfile::tempdir().unwrap();
     let outbox = open(folder.path(), &[edge("a", false)]);
     let entries = (0..5)
         .map(|number| Entry::from(update("a", &number.to_string())))
         .collect();
     outbox.commit_all(entries).await.unwrap();
-    let first = outbox.list_updates("a", 0, 2).await.unwrap();
-    let rest = outbox.list_updates("a", first[1].0, 9).await.unwrap();
+    let way = Way::Update;
+    let first = outbox.list("a", way, 0, 2).await.unwrap();
+    let rest = outbox.list("a", way, first[1].0, 9).await.unwrap();
     assert_eq!((first.len(), rest.len()), (2, 3));
     let ids: Vec<_> = [999, rest[1].0, rest[0].0, first[0].0].to_vec();
-    let taken = outbox.take_updates("a", ids.clone(), 1).await.unwrap();
-    assert_eq!(taken.len(), 1, "one always goes");
-    assert_eq!(taken[0].event_id, "3", "what is gone is passed over");
-    let two = 2 * taken[0].travelling_bytes();
-    assert_eq!(outbox.take_updates("a", ids, two).await.unwrap().len(), 2);
+    let read = outbox.read("a", way, ids.clone(), 1).await.unwrap();
+    assert_eq!(read.len(), 1, "one always goes");
+    assert_eq!(event_id(&read[0]), "3", "what is gone is passed over");
+    let two = 2 * read[0].travelling_bytes();
+    assert_eq!(outbox.read("a", way, ids, two).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -388,8 +448,21 @@ const SCHEMA_1: &str = "
     PRAGMA user_version = 1;
 ";
 
+/// What schema 2 added, as the program that knew no positions made it.
+const SCHEMA_2: &str = "
+    ALTER TABLE entry RENAME COLUMN ticket TO subject;
+    PRAGMA user_version = 2;
+";
+
 #[tokio::test]
-async fn a_file_of_schema_1_is_brought_up_to_date_with_all_that_is_in_it() {
+async fn a_file_of_an_older_schema_is_brought_up_to_date_with_all_that_is_in_it() {
+    for later in ["", SCHEMA_2] {
+        check_migration(later).await;
+    }
+}
+
+/// Fills a file of schema 1, brings it to a `later` one, and opens it.
+async fn check_migration(later: &str) {
     let folder = tempfile::tempdir().unwrap();
     let waits = small(1);
     let login = LoginData {
@@ -428,9 +501,10 @@ async fn a_file_of_schema_1_is_brought_up_to_date_with_all_that_is_in_it() {
         let row = rusqlite::params![entry::once(&ticket(3)), login.to_json(), expires_at];
         old.execute("INSERT INTO login VALUES (?1, ?2, ?3)", row)
             .unwrap();
+        old.execute_batch(later).unwrap();
     }
     let edges = [edge("a", true)];
-    for _ in 0..2 {
+    for run in 0..2 {
         let outbox = open(folder.path(), &edges);
         for way in [Way::Event, Way::Kv] {
             let found = waiting(&outbox, "a", way).await;
@@ -441,7 +515,11 @@ async fn a_file_of_schema_1_is_brought_up_to_date_with_all_that_is_in_it() {
         assert!(outbox.has_settled(&ticket(2)).await.unwrap(), "delivered");
         let journalled = outbox.journalled_logins().await.unwrap();
         assert_eq!(journalled, std::slice::from_ref(&login));
-        outbox.commit(update("t", "1")).await.unwrap();
+        let known = outbox.position("log").await.unwrap();
+        assert_eq!(known, (run > 0).then(|| "17".to_owned()));
+        let at = Some(("log".to_owned(), "17".to_owned()));
+        let entries = vec![update("t", "1").into()];
+        outbox.commit_with(entries, at).await.unwrap();
         assert_eq!(waiting_updates(&outbox, "a").await, ["1"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The one thread that writes. Whatever waits for it is executed in one transaction and answered
+//! The one thread that writes, by group commit: whatever waits for it is executed in one transaction and answered
 //! after that has been committed: one flush of the disk for the whole group.
 
 use std::thread::{self, JoinHandle};

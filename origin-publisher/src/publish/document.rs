@@ -31,7 +31,7 @@ pub struct Document {
 }
 
 impl Document {
-    /// The update of `plan`'s topic with this content.
+    /// Returns the update of `plan`'s topic with this content.
     ///
     /// # Errors
     /// A sentence that says why it is none.

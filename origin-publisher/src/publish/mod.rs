@@ -5,10 +5,12 @@
 //! |---|---|
 //! | Where are updates kept until they are delivered? | [`spool`] |
 //! | How are lines read, and documents become updates? | [`document`] |
+//! | How do they come into the outbox? | `source.rs` |
 //! | What has become of which update? | [`progress`] |
 
 pub mod document;
 pub mod progress;
+mod source;
 pub mod spool;
 
 use std::{collections::BTreeSet, path::PathBuf, pin::pin, time::Duration};
@@ -23,21 +25,22 @@ use tokio::{
 use self::{
     document::Document,
     progress::{Progress, Published},
+    source::{Documents, Note},
     spool::Spool,
 };
 use crate::{
     config::EdgeConfig,
-    deliver::{Delivery, EdgeRefusal, Listeners, Told},
-    outbox::{Committed, EdgeWays, Entry, Outbox, OutboxError, Way},
+    deliver::{Delivery, EdgeRefusal, Listeners, Outcome},
+    outbox::{EdgeWays, Outbox, OutboxError, Way},
     shutdown::Shutdown,
+    sources::{self, MAX_WAITING, SourceError},
 };
 
-/// Updates that are kept in one go, at most.
-const COMMIT: usize = 500;
+/// The name of the documents among sources.
+const SOURCE: &str = "publish";
 
-/// Updates that may wait for their delivery; then no more are read, so that an endless input does not
-/// fill the disk while an edge is away.
-const MAX_WAITING: usize = 10_000;
+/// Notes of documents that the run has not heard yet.
+const NOTES: usize = 1000;
 
 /// How long deliveries may still take after an interruption, or after one of several edges has refused.
 /// What is on its way to an edge that is well arrives within it.
@@ -52,6 +55,9 @@ pub enum PublishError {
     /// The outbox cannot be opened or failed.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+    /// The documents could not be kept.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The HTTP client cannot be built.
     #[error("the HTTP client cannot be built")]
     Client(#[from] reqwest::Error),
@@ -100,9 +106,9 @@ pub struct Plan {
     pub give_up: Option<Duration>,
 }
 
-/// What happens to whoever publishes.
+/// What a publisher is told while it publishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Happening {
+pub enum PublishEvent {
     /// An update has come to its end at every edge.
     Ended(Published),
     /// A document is no update, and was not kept.
@@ -132,7 +138,7 @@ pub async fn publish(
     client: &reqwest::Client,
     documents: mpsc::Receiver<Document>,
     stop: impl Future<Output = ()>,
-    tell: impl FnMut(Happening),
+    tell: impl FnMut(PublishEvent),
 ) -> Result<Totals, PublishError> {
     let ways: Vec<EdgeWays> = plan
         .edges
@@ -144,20 +150,26 @@ pub async fn publish(
         .collect();
     let spool = Spool::open(&plan.outbox, &ways).await?;
     let shutdown = Shutdown::default();
-    let (told, tellings) = mpsc::channel(MAX_WAITING);
+    let (send, outcomes) = mpsc::channel(MAX_WAITING);
     let (refused, refusals) = mpsc::channel(plan.edges.len());
     let mut listeners = Listeners {
-        told: Some(told),
+        outcomes: Some(send),
         refused: Some(refused),
     };
     let own = Delivery::start_updates(&plan.edges, client, &spool.own, &listeners, &shutdown);
-    listeners.told = None;
+    listeners.outcomes = None;
     let earlier: Vec<Delivery> = spool
         .earlier
         .iter()
         .map(|outbox| Delivery::start_updates(&plan.edges, client, outbox, &listeners, &shutdown))
         .collect();
     drop(listeners);
+    let (notes, heard) = mpsc::channel(NOTES);
+    let source = Documents {
+        plan,
+        input: documents,
+        notes,
+    };
     let run = Run {
         plan,
         outbox: &spool.own,
@@ -165,15 +177,20 @@ pub async fn publish(
         totals: Totals::default(),
         tell,
     };
-    let result = run
-        .finish(documents, tellings, refusals, stop, async {
-            own.flush(Duration::MAX).await?;
-            for delivery in &earlier {
-                delivery.flush(Duration::MAX).await?;
-            }
-            Ok(())
-        })
-        .await;
+    let signals = Signals {
+        notes: heard,
+        outcomes,
+        refusals,
+    };
+    let source = sources::run(SOURCE, source, &spool.own, &shutdown);
+    let flushed = async {
+        own.flush(Duration::MAX).await?;
+        for delivery in &earlier {
+            delivery.flush(Duration::MAX).await?;
+        }
+        Ok(())
+    };
+    let result = run.finish(source, signals, stop, flushed, &shutdown).await;
     shutdown.end();
     own.ended().await;
     for delivery in &earlier {
@@ -189,6 +206,13 @@ pub async fn publish(
     }
 }
 
+/// What a run hears of.
+struct Signals {
+    notes: mpsc::Receiver<Note>,
+    outcomes: mpsc::Receiver<Outcome>,
+    refusals: mpsc::Receiver<EdgeRefusal>,
+}
+
 /// One run of a publisher.
 struct Run<'a, T> {
     plan: &'a Plan,
@@ -198,28 +222,26 @@ struct Run<'a, T> {
     tell: T,
 }
 
-impl<T: FnMut(Happening)> Run<'_, T> {
+impl<T: FnMut(PublishEvent)> Run<'_, T> {
     /// Ends when everything has been delivered, also what earlier publishers left; else says why not.
     async fn finish(
         mut self,
-        mut documents: mpsc::Receiver<Document>,
-        mut tellings: mpsc::Receiver<Told>,
-        mut refusals: mpsc::Receiver<EdgeRefusal>,
+        source: impl Future<Output = Result<(), SourceError>>,
+        mut signals: Signals,
         stop: impl Future<Output = ()>,
         flushed: impl Future<Output = Result<(), OutboxError>>,
-    ) -> Result<(Totals, Option<Cut>), OutboxError> {
-        let (mut stop, mut flushed) = (pin!(stop), pin!(flushed));
+        shutdown: &Shutdown,
+    ) -> Result<(Totals, Option<Cut>), PublishError> {
+        let (mut source, mut stop, mut flushed) = (pin!(source), pin!(stop), pin!(flushed));
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What will end it, and when.
         let mut ending: Option<(Instant, Cut)> = None;
         let mut refused = BTreeSet::new();
         let mut moved_at = Instant::now();
-        let mut reading = true;
-        let mut batch = Vec::new();
+        let (mut reading, mut running) = (true, true);
         loop {
-            let room = self.progress.waiting() < MAX_WAITING;
-            let all_told = !reading && self.progress.waiting() == 0;
+            let all_ended = !reading && self.progress.waiting() == 0;
             let ends_at = ending.as_ref().map(|(at, _)| *at);
             tokio::select! {
                 biased;
@@ -227,34 +249,44 @@ impl<T: FnMut(Happening)> Run<'_, T> {
                     tracing::info!(waiting = self.progress.waiting(), "going: no more is read");
                     ending = Some((Instant::now() + GRACE, Cut::Interrupted));
                 }
-                Some(refusal) = refusals.recv() => {
+                Some(refusal) = signals.refusals.recv() => {
                     refused.insert(refusal.edge.clone());
                     if refused.len() == self.plan.edges.len() {
                         return Ok((self.totals, Some(Cut::Refused(refusal))));
                     }
                     ending.get_or_insert((Instant::now() + GRACE, Cut::Refused(refusal)));
                 }
-                Some(told) = tellings.recv() => {
+                // Before what edges say: of each update there is a note before it can be delivered.
+                note = signals.notes.recv(), if reading => match note {
+                    Some(note) => {
+                        if self.progress.waiting() == 0 {
+                            moved_at = Instant::now();
+                        }
+                        self.note(note);
+                    }
+                    None => reading = false,
+                },
+                Some(outcome) = signals.outcomes.recv() => {
                     moved_at = Instant::now();
                     // An earlier publisher may have left the same id for another topic.
-                    if told.topic.as_deref() == Some(self.plan.topic.as_str()) {
-                        let ended = self.progress.told(told);
+                    if outcome.subject == self.plan.topic.as_str() {
+                        let ended = self.progress.record(outcome);
                         self.ended(ended);
                     }
                 }
-                read = documents.recv_many(&mut batch, COMMIT), if reading && room => {
-                    reading = read > 0;
-                    if self.progress.waiting() == 0 {
-                        moved_at = Instant::now();
-                    }
-                    self.keep(batch.drain(..)).await?;
+                ended = &mut source, if running => {
+                    ended?;
+                    running = false;
                 }
-                done = &mut flushed, if all_told => return done.map(|()| (self.totals, None)),
+                done = &mut flushed, if all_ended => {
+                    done?;
+                    return Ok((self.totals, None));
+                }
                 () = async { if let Some(at) = ends_at { sleep_until(at).await } }, if ends_at.is_some() => {
                     return Ok((self.totals, ending.map(|(_, why)| why)));
                 }
                 _ = looks.tick() => {
-                    self.look(&tellings).await?;
+                    self.look(&signals.outcomes).await?;
                     let is_idle = reading && self.progress.waiting() == 0;
                     if let Some(limit) = self.plan.give_up
                         && !is_idle
@@ -264,44 +296,28 @@ impl<T: FnMut(Happening)> Run<'_, T> {
                     }
                 }
             }
-            if ending.is_some() && reading {
-                reading = false;
-                documents.close();
+            if ending.is_some() {
+                shutdown.drain();
             }
         }
     }
 
-    async fn keep(&mut self, documents: impl Iterator<Item = Document>) -> Result<(), OutboxError> {
-        let (mut ids, mut entries) = (Vec::<String>::new(), Vec::new());
-        for document in documents {
-            match document.update(self.plan) {
-                Ok(update) => {
-                    let id = update.event().id.clone();
-                    // Before it is kept: from then on it may be delivered.
-                    self.progress.begin(&id, update.expires_at_ms());
-                    ids.push(id);
-                    entries.push(Entry::from(update));
-                }
-                Err(reason) => {
-                    self.totals.refused += 1;
-                    (self.tell)(Happening::Refused {
-                        document: document.name,
-                        reason,
-                    });
-                }
-            }
-        }
-        for (id, committed) in ids.iter().zip(self.outbox.commit_all(entries).await?) {
-            if committed == Committed::Already {
-                let ended = self.progress.known(id);
+    fn note(&mut self, note: Note) {
+        match note {
+            Note::Begun { id, expires_at_ms } => self.progress.begin(&id, expires_at_ms),
+            Note::Known(id) => {
+                let ended = self.progress.duplicate(&id);
                 self.ended(ended);
             }
+            Note::Refused { document, reason } => {
+                self.totals.refused += 1;
+                (self.tell)(PublishEvent::Refused { document, reason });
+            }
         }
-        Ok(())
     }
 
-    /// What is in the outbox no more, and of which nothing was told, has expired.
-    async fn look(&mut self, tellings: &mpsc::Receiver<Told>) -> Result<(), OutboxError> {
+    /// Ends what has expired: it is in the outbox no more, and no edge has said anything of it.
+    async fn look(&mut self, outcomes: &mpsc::Receiver<Outcome>) -> Result<(), OutboxError> {
         if self.progress.waiting() == 0 {
             return Ok(());
         }
@@ -310,8 +326,8 @@ impl<T: FnMut(Happening)> Run<'_, T> {
                 return Ok(());
             }
         }
-        // A telling may be on its way from the outbox to here.
-        if tellings.is_empty() && self.progress.is_quiet() {
+        // An outcome may be on its way from the outbox to here.
+        if outcomes.is_empty() && self.progress.is_quiet() {
             for ended in self.progress.expired(now_ms()) {
                 self.ended(Some(ended));
             }
@@ -326,7 +342,7 @@ impl<T: FnMut(Happening)> Run<'_, T> {
         } else {
             self.totals.published += 1;
         }
-        (self.tell)(Happening::Ended(ended));
+        (self.tell)(PublishEvent::Ended(ended));
     }
 }
 

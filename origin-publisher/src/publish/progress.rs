@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt};
 use headstart_protocol::report::Status;
 use serde::{Serialize, Serializer};
 
-use crate::deliver::Told;
+use crate::deliver::Outcome;
 
 /// An update that has come to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,7 +28,7 @@ pub struct End {
 }
 
 impl Published {
-    /// Whether some edge said so.
+    /// Returns whether some edge said so.
     #[must_use]
     pub fn has_status(&self, status: Status) -> bool {
         self.at.iter().any(|(_, end)| end.status == status)
@@ -78,7 +78,7 @@ impl fmt::Display for End {
 pub(super) struct Progress {
     edges: Vec<String>,
     open: HashMap<String, Open>,
-    /// Nothing was told since it was last asked.
+    /// Nothing was recorded since it was last asked.
     is_quiet: bool,
 }
 
@@ -97,12 +97,12 @@ impl Progress {
         }
     }
 
-    /// How many there are.
+    /// Returns how many there are.
     pub(super) fn waiting(&self) -> usize {
         self.open.len()
     }
 
-    /// An update is about to be kept.
+    /// Begins with an update that is about to be kept.
     pub(super) fn begin(&mut self, id: &str, expires_at_ms: u64) {
         self.is_quiet = false;
         let open = Open {
@@ -112,8 +112,8 @@ impl Progress {
         self.open.insert(id.to_owned(), open);
     }
 
-    /// An update had been kept before.
-    pub(super) fn known(&mut self, id: &str) -> Option<Published> {
+    /// Ends an update that had been kept before.
+    pub(super) fn duplicate(&mut self, id: &str) -> Option<Published> {
         self.open.remove(id)?;
         let end = End {
             status: Status::Duplicate,
@@ -129,25 +129,25 @@ impl Progress {
         })
     }
 
-    /// An edge has said something. Gives the update, once every edge has.
-    pub(super) fn told(&mut self, told: Told) -> Option<Published> {
+    /// Notes what an edge has said of an update. Returns the update once every edge has.
+    pub(super) fn record(&mut self, outcome: Outcome) -> Option<Published> {
         self.is_quiet = false;
-        let Open { at, .. } = self.open.get_mut(&told.id)?;
+        let Open { at, .. } = self.open.get_mut(&outcome.id)?;
         at.push((
-            told.edge,
+            outcome.edge,
             End {
-                status: told.status,
-                reason: told.reason,
+                status: outcome.status,
+                reason: outcome.reason,
             },
         ));
         if at.len() < self.edges.len() {
             return None;
         }
-        let Open { at, .. } = self.open.remove(&told.id)?;
-        Some(Published { id: told.id, at })
+        let Open { at, .. } = self.open.remove(&outcome.id)?;
+        Some(Published { id: outcome.id, at })
     }
 
-    /// Whether nothing has happened since this was last asked.
+    /// Returns whether nothing has happened since this was last asked.
     pub(super) fn is_quiet(&mut self) -> bool {
         std::mem::replace(&mut self.is_quiet, true)
     }
@@ -176,10 +176,10 @@ impl Progress {
 mod tests {
     use super::*;
 
-    fn told(edge: &str, id: &str, status: Status, reason: Option<&str>) -> Told {
-        Told {
+    fn outcome(edge: &str, id: &str, status: Status, reason: Option<&str>) -> Outcome {
+        Outcome {
             edge: edge.to_owned(),
-            topic: Some("t".to_owned()),
+            subject: "t".to_owned(),
             id: id.to_owned(),
             status,
             reason: reason.map(str::to_owned),
@@ -195,9 +195,9 @@ mod tests {
     #[test]
     fn an_update_ends_when_every_edge_has_spoken() {
         let mut progress = progress();
-        let first = progress.told(told("london", "1", Status::Accepted, None));
+        let first = progress.record(outcome("london", "1", Status::Accepted, None));
         assert_eq!((first, progress.waiting()), (None, 1));
-        let ended = progress.told(told("paris", "1", Status::Accepted, None));
+        let ended = progress.record(outcome("paris", "1", Status::Accepted, None));
         assert_eq!(ended.unwrap().to_string(), "1 accepted");
         assert_eq!(progress.waiting(), 0);
     }
@@ -205,8 +205,13 @@ mod tests {
     #[test]
     fn where_edges_differ_each_is_named_with_its_reason() {
         let mut progress = progress();
-        progress.told(told("paris", "1", Status::Rejected, Some("no such topic")));
-        let ended = progress.told(told("london", "1", Status::Duplicate, None));
+        progress.record(outcome(
+            "paris",
+            "1",
+            Status::Rejected,
+            Some("no such topic"),
+        ));
+        let ended = progress.record(outcome("london", "1", Status::Duplicate, None));
         let line = "1 paris: rejected (no such topic), london: duplicate";
         assert_eq!(ended.unwrap().to_string(), line);
     }
@@ -214,10 +219,10 @@ mod tests {
     #[test]
     fn what_was_known_before_is_a_duplicate_once() {
         let mut progress = progress();
-        assert_eq!(progress.known("1").unwrap().to_string(), "1 duplicate");
-        assert_eq!(progress.known("1"), None);
+        assert_eq!(progress.duplicate("1").unwrap().to_string(), "1 duplicate");
+        assert_eq!(progress.duplicate("1"), None);
         assert_eq!(
-            progress.told(told("paris", "1", Status::Accepted, None)),
+            progress.record(outcome("paris", "1", Status::Accepted, None)),
             None
         );
     }
@@ -225,7 +230,7 @@ mod tests {
     #[test]
     fn what_nobody_speaks_of_any_more_has_expired() {
         let mut progress = progress();
-        progress.told(told("paris", "1", Status::Accepted, None));
+        progress.record(outcome("paris", "1", Status::Accepted, None));
         assert!(!progress.is_quiet() && progress.is_quiet());
         assert_eq!(progress.expired(999), []);
         let ended = progress.expired(1000).remove(0);

@@ -56,10 +56,10 @@ async fn run(
 ) -> (Result<Totals, PublishError>, Vec<String>) {
     let client = http_client::build().unwrap();
     let mut lines = Vec::new();
-    let publishing = publish(plan, &client, documents, stop, |happening| {
-        lines.push(match happening {
-            Happening::Ended(published) => published.to_string(),
-            Happening::Refused { document, .. } => format!("{document} refused"),
+    let publishing = publish(plan, &client, documents, stop, |event| {
+        lines.push(match event {
+            PublishEvent::Ended(published) => published.to_string(),
+            PublishEvent::Refused { document, .. } => format!("{document} refused"),
         });
     });
     let totals = tokio::time::timeout(Duration::from_secs(30), publishing)

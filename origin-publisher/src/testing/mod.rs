@@ -29,19 +29,19 @@ pub(crate) const TIMES: TicketTimes = TicketTimes {
     young_ms: 0,
 };
 
-/// The ring of the ticket key.
+/// Returns the ring of the ticket key.
 pub(crate) fn ticket_keys() -> KeyRing {
     key(1).into()
 }
 
-/// A new ticket.
+/// Returns a new ticket.
 pub(crate) fn ticket() -> Ticket {
     let uuid = Uuid::now_v7();
     let random = uuid.as_bytes()[6..].try_into().unwrap();
     Ticket::mint(now_ms(), random, &key(1))
 }
 
-/// An offer for a new ticket, to be kept.
+/// Returns an offer for a new ticket, to be kept.
 pub(crate) fn offer(content: &[u8]) -> TicketSettlement {
     entry(Outcome::Ready {
         media_type: "application/json".to_owned(),
@@ -49,7 +49,7 @@ pub(crate) fn offer(content: &[u8]) -> TicketSettlement {
     })
 }
 
-/// A settlement of a new ticket, to be kept.
+/// Returns a settlement of a new ticket, to be kept.
 pub(crate) fn entry(outcome: Outcome) -> TicketSettlement {
     let ticket = ticket();
     TicketSettlement {
@@ -65,7 +65,7 @@ pub(crate) fn entry(outcome: Outcome) -> TicketSettlement {
     }
 }
 
-/// An update of `topic` with this id, to be kept.
+/// Returns an update of `topic` with this id, to be kept.
 pub(crate) fn update(topic: &str, id: &str) -> TopicUpdate {
     TopicUpdate::new(
         headstart_client::testing::update(topic, id),
@@ -74,7 +74,7 @@ pub(crate) fn update(topic: &str, id: &str) -> TopicUpdate {
     .unwrap()
 }
 
-/// An outbox of its own for one edge, `edge`.
+/// Returns an outbox of its own for one edge, `edge`.
 pub(crate) fn outbox(kv: bool) -> (Outbox, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let edges = vec![EdgeWays {
@@ -124,7 +124,7 @@ impl Generator for ByName {
     }
 }
 
-/// A pipeline into `outbox`, of one thread and `queue` places, with this longest time.
+/// Returns a pipeline into `outbox`, of one thread and `queue` places, with this longest time.
 pub(crate) fn pipeline(outbox: &Outbox, queue: usize, timeout: Duration) -> Pipeline {
     let size = PoolSize { threads: 1, queue };
     let pool = Pool::start(Arc::new(ByName), size, Arc::new(now_ms)).unwrap();
@@ -139,7 +139,7 @@ pub(crate) fn pipeline(outbox: &Outbox, queue: usize, timeout: Duration) -> Pipe
     )
 }
 
-/// A login of this user.
+/// Returns a login of this user.
 pub(crate) fn login(user: &str) -> LoginData {
     LoginData {
         user: user.to_owned(),

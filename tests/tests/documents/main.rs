@@ -11,6 +11,7 @@
 //! | `file: NAME` | what the block is a part of, for settings |
 
 mod checkout;
+mod code;
 mod deployment;
 mod document;
 mod lines;

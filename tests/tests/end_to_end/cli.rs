@@ -249,8 +249,11 @@ fn config_check_tells_all_that_serve_would_refuse_at_once() {
     std::fs::write(&file, "no history").unwrap();
     let path = |path: &Path| path.display().to_string();
     let config = OriginConfig::new("two words")
-        .set("generate.effort", "x")
-        .set("generate.history", path(&folder.path().join("none.csv")))
+        .set("generate.retail.effort", "x")
+        .set(
+            "generate.retail.history",
+            path(&folder.path().join("none.csv")),
+        )
         .set("outbox.path", path(&file.join("outbox.sqlite3")))
         .set("listen.addr", "192.0.2.1:1")
         .env("HEADSTART_TICKET_KEY", "")
@@ -259,7 +262,7 @@ fn config_check_tells_all_that_serve_would_refuse_at_once() {
         Origin::new(config).run(&["config", "check", "--edge-url", "https://edge.example"]);
     let all = [
         "origin.name must be",
-        "generate.effort",
+        "generate.retail.effort",
         "\"x\"",
         "none.csv: No such file",
         "is not a folder",
@@ -271,7 +274,7 @@ fn config_check_tells_all_that_serve_would_refuse_at_once() {
     let said = stderr(&output);
     assert_eq!(said.matches("No such file").count(), 1, "{said}");
     assert!(!said.contains("plain-secret"), "{said}");
-    let not_one = OriginConfig::new("one").set("generate.history", path(&file));
+    let not_one = OriginConfig::new("one").set("generate.retail.history", path(&file));
     let json = Origin::new(not_one).run(&["config", "check", "--json"]);
     failed(&json, 1, &[]);
     let report: Value = serde_json::from_str(&stdout(&json)).unwrap();
@@ -300,12 +303,12 @@ async fn the_environment_goes_before_the_file_and_a_flag_before_both() {
     let edge = edge().await;
     let config = OriginConfig::new("one")
         .edge(&edge)
-        .set("generate.effort", 2);
+        .set("generate.retail.effort", 2);
     let origin = Origin::new(config.clone());
     assert!(succeeded(&origin.run(&["config", "check"])).contains("effort = 2"));
-    let origin = Origin::new(config.env("HEADSTART_GENERATE_EFFORT", "3"));
+    let origin = Origin::new(config.env("HEADSTART_GENERATE_RETAIL_EFFORT", "3"));
     assert!(succeeded(&origin.run(&["config", "check"])).contains("effort = 3"));
-    let flag = origin.run(&["config", "check", "--set", "generate.effort=4"]);
+    let flag = origin.run(&["config", "check", "--set", "generate.retail.effort=4"]);
     assert!(succeeded(&flag).contains("effort = 4"));
 }
 
@@ -315,8 +318,15 @@ async fn a_configuration_that_cannot_work_is_refused_and_the_mistake_named() {
     let good = || OriginConfig::new("one").edge(&edge);
     let wrong = [
         (good().set("generate.efort", 2), "generate.efort"),
-        (good().set("generate.effort", 0), "generate.effort"),
-        (good().set("generate.effort", "much"), "generate.effort"),
+        (good().set("generate.retail.effort", 0), "retail.effort"),
+        (
+            good().set("generate.retail.effort", "much"),
+            "generate.retail.effort",
+        ),
+        (
+            good().set("generate.history", "a.csv"),
+            "generate.retail.history",
+        ),
         (good().set("origin.name", "two words"), "name"),
         (
             good().set("secrets.ticket_key", "whsec_hidden"),

@@ -108,7 +108,7 @@ async fn an_origin_killed_before_it_heard_of_its_delivery_delivers_to_nobody_twi
 async fn an_origin_killed_again_and_again_loses_no_login() {
     let edge = Edge::start(EdgeConfig::default()).await;
     let config = OriginConfig::new("one").edge(&edge);
-    let mut origin = Origin::start(config.set("generate.effort", 200));
+    let mut origin = Origin::start(config.set("generate.retail.effort", 200));
     let client = edge.client();
     let waiting = join_all((0..12).map(|n| {
         let client = client.clone();

@@ -1,5 +1,6 @@
 //! Nobody waits for ever: a generation that fails reaches every way of waiting.
 
+use futures_util::stream::{self, StreamExt};
 use headstart_protocol::event::TYPE_OFFER_FAILED;
 use headstart_protocol::ticket::Ticket;
 use headstart_tests::{
@@ -59,6 +60,30 @@ async fn a_login_that_no_origin_takes_fails_every_way_of_waiting() {
         reasons.iter().all(|reason| *reason == reasons[0]),
         "{reasons:?}"
     );
+}
+
+/// A desk whose alarm is lost fails nobody any more. The platform loses one that is set, while another
+/// rings, for no later time than that one's; which needs an alarm that rings in the very millisecond that
+/// it was set for, so there are many of them.
+#[tokio::test]
+async fn every_login_of_many_that_no_origin_takes_fails_in_time() {
+    const LOGINS: usize = 200;
+    let config = EdgeConfig::default()
+        .var("LOGIN_TIMEOUT_SECONDS", 1)
+        .var("LOGIN_DESKS", 16);
+    let edge = Edge::start(config).await;
+    let client = edge.client();
+    let logins = stream::iter(0..LOGINS).map(|user| {
+        let client = &client;
+        async move {
+            let ticket = client.login(&user.to_string()).await;
+            client.offer_within(&ticket, 50).await
+        }
+    });
+    let mut answers = logins.buffer_unordered(20);
+    while let Some(answer) = answers.next().await {
+        assert!(!answer.expect_problem(502).detail.is_empty());
+    }
 }
 
 #[tokio::test]

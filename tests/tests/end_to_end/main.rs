@@ -12,6 +12,7 @@ mod listener;
 mod login_to_offer;
 mod offers;
 mod origins;
+mod own_generator;
 mod pages_client;
 mod pages_cors;
 mod pages_docs;

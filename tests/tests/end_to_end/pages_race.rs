@@ -23,7 +23,7 @@ async fn the_race_ends_with_all_lanes_filled_and_true_times() {
         .edge(&edge)
         .set("listen.addr", address)
         .set("listen.auth", "open")
-        .set("generate.effort_limit", 2000);
+        .set("generate.retail.effort_limit", 2000);
     let origin = Origin::start(config);
     origin.logged("linked", 1).await;
     let axe = root().join("node_modules/axe-core/axe.min.js");

@@ -4,7 +4,6 @@ use headstart_protocol::{
     channel::{Down, Welcome},
     event::{Data, Event, MEDIA_TYPE_BATCH, TYPE_UPDATE},
     keys::Key,
-    presence::Transport,
     problem::Problem,
     report::{PublishReport, Status},
     stamps::{Point, Stamps},
@@ -26,6 +25,7 @@ use crate::{
         SubscribeError,
         request::{self, From, Request},
         sse::Frame,
+        transport::Transport,
     },
     token::Token,
 };

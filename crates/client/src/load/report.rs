@@ -3,11 +3,13 @@
 use std::{fmt, time::Duration};
 
 use hdrhistogram::Histogram;
-use headstart_protocol::presence::Transport;
 use serde::Serialize;
 
 use super::{Round, tally::Counts};
-use crate::race::statistics::{as_ms, ms};
+use crate::{
+    race::statistics::{as_ms, ms},
+    subscribe::transport::Transport,
+};
 
 /// The result.
 #[derive(Debug, Clone, PartialEq, Serialize)]

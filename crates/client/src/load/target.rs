@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use headstart_protocol::presence::Transport;
 use http::{HeaderMap, StatusCode};
 use url::Url;
 
 use super::payload::Payload;
-use crate::subscribe::{SubscribeError, request::Request, sse::Frame};
+use crate::subscribe::{SubscribeError, request::Request, sse::Frame, transport::Transport};
 
 /// A `POST` that publishes.
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@ use axum::{
     routing::{get, post},
 };
 use futures_util::stream;
-use headstart_protocol::{channel::Down, presence::Transport, topic::TopicName};
+use headstart_protocol::{channel::Down, topic::TopicName};
 use http::{HeaderMap, StatusCode};
 use tokio::sync::broadcast;
 use url::Url;
@@ -21,7 +21,7 @@ use super::{
     *,
 };
 use crate::{
-    subscribe::request::Request,
+    subscribe::{request::Request, transport::Transport},
     testing::{State, TopicEdge, key},
     token::Token,
 };

@@ -1,6 +1,6 @@
 //! A connection of either transport, as the frames that come over it.
 
-use headstart_protocol::{channel::Up, presence::Transport};
+use headstart_protocol::channel::Up;
 
 use super::{
     SubscribeError,
@@ -8,6 +8,7 @@ use super::{
     request::Request,
     socket::Socket,
     sse::{Frame, Reader},
+    transport::Transport,
 };
 
 /// An open connection.

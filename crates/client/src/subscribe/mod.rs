@@ -5,6 +5,7 @@
 //! |---|---|
 //! | What does one keep who follows topics? | [`subscription`] |
 //! | What has been received, and where does it go on? | [`tracker`] |
+//! | Over what is it carried? | [`transport`] |
 //! | What is asked of the edge? | [`request`] |
 //! | How is a connection opened, and the edge asked? | [`connect`], `ask.rs` |
 //! | How is a stream of Server-Sent Events read? | [`sse`], [`event_stream`] |
@@ -24,6 +25,7 @@ pub mod socket;
 pub mod sse;
 pub mod subscription;
 pub mod tracker;
+pub mod transport;
 
 use headstart_protocol::problem::Problem;
 use http::StatusCode;

@@ -1,10 +1,10 @@
 //! What is asked of the edge: the URL and headers of a subscription.
 
-use headstart_protocol::{presence::Transport, sse::LAST_EVENT_ID_HEADER, topic::TopicName};
+use headstart_protocol::{sse::LAST_EVENT_ID_HEADER, topic::TopicName};
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use url::Url;
 
-use super::SubscribeError;
+use super::{SubscribeError, transport::Transport};
 use crate::token::Token;
 
 /// A request that opens a subscription.
@@ -40,11 +40,8 @@ pub fn subscribe(
 ) -> Result<Request, SubscribeError> {
     let mut url = match topics {
         [topic] => {
-            let way = match transport {
-                Transport::Sse => "events",
-                Transport::Ws => "ws",
-            };
-            at(edge, &format!("/topics/{topic}/{way}"))?
+            let segment = transport.segment();
+            at(edge, &format!("/topics/{topic}/{segment}"))?
         }
         several => {
             let mut url = at(edge, "/topics")?;

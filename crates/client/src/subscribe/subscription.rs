@@ -7,7 +7,6 @@ use headstart_protocol::{
     channel::{Ack, Down, Gap, PONG_TEXT, Secret, Up, Welcome},
     cursor::Cursors,
     event::Event,
-    presence::Transport,
     topic::TopicName,
     update,
 };
@@ -20,6 +19,7 @@ use super::{
     line::Line,
     request::{self, From},
     tracker::{Arrival, Tracker},
+    transport::Transport,
 };
 use crate::{backoff::Backoff, clock::now_ms, token::Token};
 

@@ -6,11 +6,10 @@ use axum::http::StatusCode;
 use headstart_protocol::{
     channel::{CLOSE_SLOW, CLOSE_TOKEN, Down, Up},
     cursor::Cursors,
-    presence::Transport,
     topic::TopicName,
 };
 
-use super::*;
+use super::{transport::Transport, *};
 use crate::{testing::TopicEdge, token::Token};
 
 const BOTH: [Transport; 2] = [Transport::Sse, Transport::Ws];

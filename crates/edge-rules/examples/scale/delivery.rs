@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use headstart_edge_rules::topic::{
-    fanout::{Effect, Fanout, Mode, PushOrder},
+    fanout::{Effect, Fanout, Mode, PUSH_BYTES, PushOrder},
     follower::Follower,
     history::{Appended, History, HistoryLimits, Identity, Replay},
     messages::{Push, PushAnswer},
@@ -177,21 +177,22 @@ impl World {
     /// A push of the root arrives at a region's first relay, which hands it on and then writes to its
     /// own subscribers.
     fn lead(&mut self, order: &PushOrder, arrived: u64) -> Vec<PushAnswer> {
-        let push = order.push(&self.topic, &self.history);
+        let push = order.push(&self.topic, self.history.replay(order.after, PUSH_BYTES));
+        let forwards = push.forward.len() as u64;
+        let (handed_on, own) = push.hand_on();
         let mut lead = Sender::from(arrived + REQUEST_US);
         let mut answers = Vec::new();
         let mut answered = 0;
-        for (name, handed_on) in push.forwards() {
+        for (name, push) in &handed_on {
             let there = lead.send(HOP_WITHIN_REGION_US);
-            let (answer, done) = self.write(name, &handed_on, there + REQUEST_US);
+            let (answer, done) = self.write(name, push, there + REQUEST_US);
             self.delivery.active_us += done - there;
             answered = answered.max(done + HOP_WITHIN_REGION_US);
             answers.push(answer);
         }
-        let (answer, done) = self.write(&order.to, &push, lead.ready_us);
+        let (answer, done) = self.write(&order.to, &own, lead.ready_us);
         self.delivery.active_us += done.max(answered) - arrived;
         answers.push(answer);
-        let forwards = push.forward.len() as u64;
         self.delivery.lead_requests = self.delivery.lead_requests.max(forwards);
         self.delivery.all_requests += forwards + 1;
         answers

@@ -11,7 +11,7 @@ use headstart_protocol::topic::TopicName;
 
 use crate::topic::{
     follower::nearly_full,
-    history::{History, Replay},
+    history::Replay,
     messages::{Follow, Forward, Push, PushAnswer, Standing},
     region::Region,
     relay_name::{MAX_SHARDS, RelayName},
@@ -61,10 +61,9 @@ pub struct PushOrder {
 }
 
 impl PushOrder {
-    /// The push itself.
+    /// Returns the push itself, given what came after [`PushOrder::after`].
     #[must_use]
-    pub fn push(&self, topic: &TopicName, history: &History) -> Push {
-        let missed = history.replay(self.after, PUSH_BYTES);
+    pub fn push(&self, topic: &TopicName, missed: Replay) -> Push {
         Push {
             topic: topic.clone(),
             epoch: self.epoch,
@@ -154,8 +153,8 @@ pub struct Fanout {
 }
 
 impl Fanout {
-    /// The view as it was stored, of a topic whose newest update is `head`; a new topic has no relays.
-    /// `capacity` is how many subscribers a relay has at most. Where each relay is, is not known any
+    /// Returns the view as it was stored, of a topic whose newest update is `head`; a new topic has no
+    /// relays. `capacity` is how many subscribers a relay has at most. Where each relay is, is not known any
     /// more: the next [`Fanout::advanced`] or [`Fanout::tick`] pushes to all of them, to ask.
     pub fn restore(
         capacity: u32,
@@ -186,7 +185,7 @@ impl Fanout {
         }
     }
 
-    /// A relay follows, or tells again that it does. `missed` is what it is answered.
+    /// Notes that a relay follows, or still does. `missed` is what it is answered.
     pub fn follow(&mut self, follow: &Follow, missed: &Replay, now: u64) -> Vec<Effect> {
         let is_new = self
             .relays
@@ -221,13 +220,13 @@ impl Fanout {
         effects
     }
 
-    /// The topic has updates up to `head`.
+    /// Notes that the topic has updates up to `head`.
     pub fn advanced(&mut self, head: u64, now: u64) -> Vec<Effect> {
         self.head = head;
         self.plan(now)
     }
 
-    /// A push was answered.
+    /// Notes that a push was answered.
     pub fn answered(&mut self, id: u64, answers: &[PushAnswer], now: u64) -> Vec<Effect> {
         let mut effects = Vec::new();
         let Some(flight) = self.flights.remove(&id) else {
@@ -257,8 +256,8 @@ impl Fanout {
         effects
     }
 
-    /// A push did not work, or was not answered in time. Whom it was to be handed on to may have got it
-    /// or not, and is pushed to again.
+    /// Notes that a push failed, or was not answered in time. Whom it was to be handed on to may have got
+    /// it or not, and is pushed to again.
     pub fn failed(&mut self, id: u64, now: u64) -> Vec<Effect> {
         let mut effects = Vec::new();
         let Some(flight) = self.flights.remove(&id) else {
@@ -278,7 +277,7 @@ impl Fanout {
         self.plan(now)
     }
 
-    /// When [`Fanout::tick`] has something to do, in milliseconds since the Unix epoch.
+    /// Returns when [`Fanout::tick`] has something to do, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn next_due(&self) -> Option<u64> {
         self.relays
@@ -288,9 +287,9 @@ impl Fanout {
             .min()
     }
 
-    /// Where a subscriber in `region` belongs. Relays take over when the root has `threshold`
-    /// subscribers of its own, and stay until the last of them has none. Relays for several topics do
-    /// not count: they are there however few subscribers a topic has.
+    /// Returns where a subscriber in `region` belongs. Relays take over when the root has `threshold`
+    /// subscribers of its own, and stay until the last of them has none. Relays for several topics do not
+    /// count: they are there however few subscribers a topic has.
     #[must_use]
     pub fn mode(&self, region: Region, own_subscribers: u32, threshold: u32) -> Mode {
         let has_relays = self.relays.keys().any(|name| name.topic().is_some());
@@ -309,15 +308,15 @@ impl Fanout {
         self.shards.get(&region).copied().unwrap_or(1)
     }
 
-    /// Every relay that follows, with its subscribers as it told last.
+    /// Returns every relay that follows, with its subscribers as it told last.
     pub fn relays(&self) -> impl Iterator<Item = (&RelayName, u32)> {
         self.relays
             .iter()
             .map(|(name, relay)| (name, relay.subscribers))
     }
 
-    /// A push is over for a relay. `None` where it says nothing about it, because the relay has gone or
-    /// has begun anew since.
+    /// Ends a push for a relay. `None` where it says nothing about it, because the relay has gone
+    /// or has begun anew since.
     fn landed(&mut self, name: &RelayName, epoch: u64, id: u64) -> Option<&mut Relay> {
         let relay = self.relays.get_mut(name)?;
         if relay.flight == Some(id) {
@@ -326,7 +325,7 @@ impl Fanout {
         (relay.epoch == epoch).then_some(relay)
     }
 
-    /// A relay was not reached.
+    /// Notes that a relay was not reached.
     fn fail(&mut self, name: &RelayName, now: u64) -> Vec<Effect> {
         let Some(relay) = self.relays.get_mut(name) else {
             return vec![];
@@ -380,7 +379,7 @@ impl Fanout {
             .map(|(_, relay)| relay)
     }
 
-    /// The pushes to make now.
+    /// Returns the pushes to make now.
     fn plan(&mut self, now: u64) -> Vec<Effect> {
         let ready: Vec<(RelayName, u64, bool)> = self
             .relays
@@ -474,7 +473,7 @@ mod tests {
         fanout.follow(&follow, &Replay::at_head(fanout.head), 0)
     }
 
-    /// A topic at 5 with these relays, all at its head.
+    /// Returns a topic at 5 with these relays, all at its head.
     fn with(names: &[&str]) -> Fanout {
         let mut fanout = fanout();
         for name in names {

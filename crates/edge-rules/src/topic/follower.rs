@@ -81,7 +81,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// The view as it is on waking: with the `head` that was stored, where live subscribers are left
+    /// Returns the view as it is on waking: with the `head` that was stored, where live subscribers are left
     /// from before, else without. `capacity` is how many subscribers a relay has at most.
     #[must_use]
     pub fn new(capacity: u32, head: Option<u64>) -> Self {
@@ -106,13 +106,13 @@ impl Follower {
         self.head.filter(|_| self.settled)
     }
 
-    /// When to follow, in milliseconds since the Unix epoch, while there are subscribers.
+    /// Returns when to follow, in milliseconds since the Unix epoch, while there are subscribers.
     #[must_use]
     pub fn next_follow(&self) -> u64 {
         self.next_follow
     }
 
-    /// Whether to follow now: it is time, or the relay has become so full that the root must know.
+    /// Returns whether to follow now: it is time, or the relay has become so full that the root must know.
     #[must_use]
     pub fn follow_due(&self, subscribers: u32, now: u64) -> bool {
         let crossed = |line: u32| self.reported < line && subscribers >= line;
@@ -140,7 +140,7 @@ impl Follower {
         self.next_follow = now + doubled.min(FOLLOW_EVERY_MS);
     }
 
-    /// A follow was answered.
+    /// Notes that a follow was answered.
     pub fn caught_up(&mut self, asked: &Follow, missed: &Replay, now: u64) -> Applied {
         if self.epoch != Some(asked.epoch) {
             return Applied::default();
@@ -180,9 +180,8 @@ impl Follower {
         self.apply(missed.gap, &missed.updates)
     }
 
-    /// The root, or a relay on its behalf, pushes. Gives what live subscribers are to be handed, and
-    /// the answer. The shell hands the push on to [`Push::forwards`] at the same time, and adds the
-    /// answers from there.
+    /// Applies a push of the root, or of a relay on its behalf. Returns what live subscribers are to be handed,
+    /// and the answer.
     pub fn pushed(
         &mut self,
         relay: RelayName,
@@ -217,9 +216,9 @@ impl Follower {
         *self = Self::new(self.capacity, None);
     }
 
-    /// How a subscriber that has everything up to `after`, or wants to start at the head (`None`), gets
-    /// there. `followed`: a follow that was sent after the subscriber came has been answered; an
-    /// answer to an earlier one does not know of what the subscriber may have got elsewhere since.
+    /// Returns how a subscriber that has everything up to `after`, or wants to start at the head (`None`),
+    /// gets there. `followed`: a follow that was sent after the subscriber came has been answered; an answer
+    /// to an earlier one does not know of what the subscriber may have got elsewhere since.
     #[must_use]
     pub fn resume(&self, after: Option<u64>, followed: bool) -> Resume {
         let Some(head) = self.head() else {
@@ -250,7 +249,7 @@ impl Follower {
         })
     }
 
-    /// What may be handed to a subscriber of what the root says it missed: nothing that live
+    /// Returns what may be handed to a subscriber of what the root says it missed: nothing that live
     /// subscribers are still to get, for the subscriber would get that twice.
     #[must_use]
     pub fn up_to_head(&self, mut missed: Replay) -> Replay {
@@ -345,7 +344,7 @@ mod tests {
         }
     }
 
-    /// A relay with a subscriber, at `head`.
+    /// Returns a relay with a subscriber, at `head`.
     fn at(head: u64) -> Follower {
         let mut follower = Follower::new(CAPACITY, None);
         let asked = follower.follow(relay(), 1, 1, 0);

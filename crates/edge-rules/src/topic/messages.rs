@@ -68,16 +68,18 @@ pub struct Forward {
 }
 
 impl Push {
-    /// What the relay hands on, and to whom.
-    pub fn forwards(&self) -> impl Iterator<Item = (&RelayName, Self)> {
-        self.forward.iter().map(|to| {
+    /// Returns what the relay hands on and to whom, which leaves first, and what it then applies itself.
+    #[must_use]
+    pub fn hand_on(mut self) -> (Vec<(RelayName, Self)>, Self) {
+        let forward = std::mem::take(&mut self.forward);
+        let handed_on = forward.into_iter().map(|to| {
             let push = Self {
                 epoch: to.epoch,
-                forward: vec![],
                 ..self.clone()
             };
-            (&to.relay, push)
-        })
+            (to.relay, push)
+        });
+        (handed_on.collect(), self)
     }
 }
 
@@ -168,11 +170,12 @@ mod tests {
         };
         let json = serde_json::to_string(&push).unwrap();
         assert_eq!(serde_json::from_str::<Push>(&json).unwrap(), push);
-        let forwards: Vec<_> = push.forwards().collect();
-        assert_eq!(forwards.len(), 1);
-        let (to, handed_on) = &forwards[0];
+        let (handed_on, own) = push.clone().hand_on();
+        assert_eq!(handed_on.len(), 1);
+        let (to, handed_on) = &handed_on[0];
         assert_eq!((to.to_string().as_str(), handed_on.epoch), ("weur:1:a", 2));
-        assert!(handed_on.forward.is_empty());
+        assert!(handed_on.forward.is_empty() && own.forward.is_empty());
+        assert_eq!((own.epoch, own.after), (push.epoch, push.after));
         assert_eq!(handed_on.updates, push.updates);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /relays/{relay}/events`, `/ws` | as the public routes; 503 when it is full |
+//! | `GET /relays/{relay}/subscribe`, a [`Subscription`] | a stream or WebSocket; 503 when it is full |
 //! | `POST /relays/{relay}/push`, a [`Push`] | 200, a [`PushAnswer`] for each relay that has it |
 //! | `GET /relays/{relay}/subscribers?topic=T&most=N` | 200, who is connected to the topic there |
 //! | `POST /relays/{relay}/acks?topic=T`, the body of the public route | 200, whether the subscriber is known |
@@ -10,6 +10,7 @@
 use headstart_edge_rules::topic::{
     messages::{Push, PushAnswer},
     relay_name::RelayName,
+    subscription::Subscription,
 };
 use headstart_protocol::{presence::SubscriberList, topic::TopicName};
 use serde::de::DeserializeOwned;
@@ -18,7 +19,7 @@ use worker::{Env, web_sys};
 use crate::{
     http::{error::Error, request::RequestContext},
     platform::{self, Object},
-    topic::{sessions::ack::AckBody, subscription::Subscription},
+    topic::sessions::ack::AckBody,
 };
 
 /// The binding of the class `RelayDo`.
@@ -32,7 +33,7 @@ pub async fn push(env: &Env, relay: &RelayName, push: &Push) -> Result<Vec<PushA
     ask(env, relay, "POST", "push", Some(&json(push)?)).await
 }
 
-/// Who is connected to a topic at a relay: their number, and at most `most` of them.
+/// Returns who is connected to a topic at a relay: their number, and at most `most` of them.
 ///
 /// # Errors
 /// [`Error::Platform`].
@@ -67,10 +68,9 @@ pub async fn ack(
 pub async fn subscribe(
     context: &RequestContext,
     relay: &RelayName,
-    what: &str,
     subscription: &Subscription,
 ) -> Result<Option<web_sys::Response>, Error> {
-    let path = format!("relays/{relay}/{what}");
+    let path = format!("relays/{relay}/subscribe");
     let name = relay.to_string();
     let object = object(relay, &name);
     let response =

@@ -2,5 +2,4 @@
 
 pub mod client;
 mod object;
-mod shell;
 mod store;

@@ -17,7 +17,8 @@ use crate::{http::error::Error, platform::sql::has_tables};
 pub struct RelayStore(SqlStorage);
 
 impl RelayStore {
-    /// The store of an object that has stored something: whoever only asks makes no object that stays.
+    /// Returns the store of an object that has stored something: whoever only asks makes no object that
+    /// stays.
     ///
     /// # Errors
     /// [`Error::Platform`].
@@ -25,7 +26,7 @@ impl RelayStore {
         Ok(has_tables(sql)?.then(|| Self(sql.clone())))
     }
 
-    /// The store of an object. Creates its tables if they are not there.
+    /// Returns the store of an object. Creates its tables if they are not there.
     ///
     /// # Errors
     /// [`Error::Platform`].
@@ -39,7 +40,7 @@ impl RelayStore {
         Ok(Self(sql))
     }
 
-    /// The relay's name; `None` for an object that nobody ever subscribed at.
+    /// Returns the relay's name; `None` for an object that nobody ever subscribed at.
     ///
     /// # Errors
     /// [`Error::Platform`].
@@ -64,7 +65,7 @@ impl RelayStore {
         Ok(())
     }
 
-    /// Every topic with its head.
+    /// Returns every topic with its head.
     ///
     /// # Errors
     /// [`Error::Platform`].

@@ -5,7 +5,7 @@
 //! | `POST /topics/{topic}/publish`, events in JSON | 200, an [`EventResult`] each |
 //! | `GET /topics/{topic}/latest?than=N&wait=S` | 200, sequence number, LF, event; 204 for none |
 //! | `GET /topics/{topic}/since?after=N&wait=S` | 200, the body of the public route |
-//! | `GET /topics/{topic}/events`, `/ws` | as the public routes, or [`Subscribed::AtRelays`] |
+//! | `GET /topics/{topic}/subscribe`, a [`Subscription`] | a stream or WebSocket, or [`Subscribed::AtRelays`] |
 //! | `POST /topics/{topic}/follow`, a [`Follow`] | 200, a [`FollowAnswer`] |
 //! | `GET /topics/{topic}/missed?after=N` | 200, a [`Replay`] |
 //! | `GET /topics/{topic}/subscribers` | 200, the body of the public route |
@@ -15,6 +15,7 @@
 use headstart_edge_rules::topic::{
     history::Replay,
     messages::{Follow, FollowAnswer},
+    subscription::Subscription,
 };
 use headstart_protocol::{event::Event, kv::topic_key, report::EventResult, topic::TopicName};
 use serde::de::DeserializeOwned;
@@ -23,7 +24,7 @@ use worker::{Env, web_sys};
 use crate::{
     http::{answer::Answer, error::Error, request::RequestContext},
     platform::{self, Object},
-    topic::{sessions::ack::AckBody, subscription::Subscription},
+    topic::sessions::ack::AckBody,
 };
 
 /// The binding of the class `TopicDo`.
@@ -45,7 +46,7 @@ pub enum Subscribed {
     AtRelays(u32),
 }
 
-/// The root's answer to a subscriber whose place is at a relay.
+/// Returns the root's answer to a subscriber whose place is at a relay.
 #[must_use]
 pub fn at_relays(shards: u32) -> Answer {
     Answer::new(AT_RELAYS).header(SHARDS_HEADER, &shards.to_string())
@@ -68,7 +69,7 @@ pub async fn publish(
     read(&ask(env, topic, "POST", "publish", Some(&body)).await?)
 }
 
-/// The latest update, if there is one. Where that is number `than`, waits for the next one for up to
+/// Returns the latest update, if there is one. Where that is number `than`, waits for the next one for up to
 /// `wait` seconds.
 ///
 /// # Errors
@@ -96,7 +97,7 @@ fn numbered(answer: &[u8]) -> Option<Numbered> {
     Some((sequence, rest.get(1..)?.to_vec()))
 }
 
-/// The latest update as KV has it.
+/// Returns the latest update as KV has it.
 ///
 /// # Errors
 /// [`Error::Platform`].
@@ -111,7 +112,7 @@ pub async fn positioned(env: &Env, topic: &TopicName) -> Result<Option<Numbered>
     Ok(sequence.map(|sequence| (sequence, event)))
 }
 
-/// The body of the public answer to `?since=`.
+/// Returns the body of the public answer to `?since=`.
 ///
 /// # Errors
 /// As [`latest`].
@@ -120,7 +121,7 @@ pub async fn since(env: &Env, topic: &TopicName, after: u64, wait: u32) -> Resul
     ask(env, topic, "GET", &what, None).await
 }
 
-/// Who is connected: the body of the public answer.
+/// Returns who is connected: the body of the public answer.
 ///
 /// # Errors
 /// [`Error::Platform`].
@@ -138,7 +139,7 @@ pub async fn ack(env: &Env, topic: &TopicName, ack: &AckBody) -> Result<bool, Er
     read(&ask(env, topic, "POST", "acks", Some(&body)).await?)
 }
 
-/// A relay says that it is there.
+/// Tells the root that a relay is there.
 ///
 /// # Errors
 /// [`Error::Platform`].
@@ -148,7 +149,7 @@ pub async fn follow(env: &Env, topic: &TopicName, follow: &Follow) -> Result<Fol
     read(&ask(env, topic, "POST", "follow", Some(&body)).await?)
 }
 
-/// The updates after `after`, as many as one answer holds.
+/// Returns the updates after `after`, as many as one answer holds.
 ///
 /// # Errors
 /// [`Error::Platform`].
@@ -163,18 +164,9 @@ pub async fn missed(env: &Env, topic: &TopicName, after: u64) -> Result<Replay, 
 pub async fn subscribe(
     context: &RequestContext,
     topic: &TopicName,
-    what: &str,
     subscription: &Subscription,
 ) -> Result<Subscribed, Error> {
-    let path = format!("topics/{topic}/{what}");
-    let response = platform::subscribe(
-        &context.env,
-        root(topic),
-        &path,
-        &context.request,
-        subscription,
-    )
-    .await?;
+    let response = hand_on(context, topic, "subscribe", subscription).await?;
     if response.status() != AT_RELAYS {
         return Ok(Subscribed::Here(response));
     }
@@ -183,6 +175,35 @@ pub async fn subscribe(
         .and_then(|text| text.parse().ok())
         .map(Subscribed::AtRelays)
         .ok_or_else(|| Error::Platform(format!("{BINDING} named no relays")))
+}
+
+/// Hands a request for the stream of who is connected on to the topic's object.
+///
+/// # Errors
+/// [`Error::Platform`] when it cannot be reached.
+pub async fn watch(
+    context: &RequestContext,
+    topic: &TopicName,
+    subscription: &Subscription,
+) -> Result<web_sys::Response, Error> {
+    hand_on(context, topic, "watch", subscription).await
+}
+
+async fn hand_on(
+    context: &RequestContext,
+    topic: &TopicName,
+    what: &str,
+    subscription: &Subscription,
+) -> Result<web_sys::Response, Error> {
+    let path = format!("topics/{topic}/{what}");
+    platform::subscribe(
+        &context.env,
+        root(topic),
+        &path,
+        &context.request,
+        subscription,
+    )
+    .await
 }
 
 fn root(topic: &TopicName) -> Object<'_> {

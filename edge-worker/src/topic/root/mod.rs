@@ -4,5 +4,4 @@ pub mod client;
 mod object;
 mod presence;
 mod relays;
-mod shell;
 mod store;

@@ -1,21 +1,22 @@
-//! What a topic's root object does: numbers updates, stores and tells them, answers who asks for them,
-//! and puts the latest value to KV. Its rules are in `headstart_edge_rules::topic`; how it
-//! speaks to relays is in `relays.rs`, who is connected to the topic in `presence.rs`.
+//! The Durable Object of a topic, its root. Its requests are listed in `client.rs`, its rules are in
+//! `headstart_edge_rules::topic::root`; it stores and tells updates, answers who asks for them, and puts
+//! the latest value to KV. How it speaks to relays is in `relays.rs`, who is connected to the topic in
+//! `presence.rs`.
+//!
+//! Touches its own SQLite (`store.rs`), KV, its alarm, its connections (`sockets.rs`), and its relays.
 
-use std::{
-    cell::{OnceCell, RefCell},
-    rc::Rc,
-    time::Duration,
-};
+use std::{rc::Rc, time::Duration};
 
 use headstart_edge_rules::topic::{
+    batch::Batch,
     catch_up::Missed,
-    coalesce::{Coalesce, Flush},
-    fanout::Fanout,
-    groups::Batch,
-    history::{Appended, History, Identity, Replay},
-    kv_pace::KvPace,
+    fanout::{self, PUSH_BYTES},
+    follower::Applied,
+    history::History,
     relay_name::ROOT,
+    root::{RootEffect, RootLimits, RootState, Stored},
+    root_presence::RootPresence,
+    subscription::Subscription,
     update::{EventJson, Update},
 };
 use headstart_protocol::{
@@ -23,58 +24,54 @@ use headstart_protocol::{
     event::Event,
     kv::{TopicMetadata, topic_key},
     limits::{MAX_EVENTS_BODY_BYTES, MAX_WAIT_SECONDS},
-    report::{EventResult, Status},
+    report::EventResult,
     stamps::Stamps,
     topic::TopicName,
-    update,
 };
 use serde::Serialize;
-use worker::{Delay, Env, State, WebSocket, web_sys};
+use worker::{Delay, Env, Request, Response, State, WebSocket, WebSocketIncomingMessage, web_sys};
 
 use crate::{
     config::{self, Config},
-    http::{answer::Answer, error::Error, head::Head, request::Reply},
-    platform::{self, wake},
+    http::{
+        answer::Answer,
+        error::Error,
+        head::Head,
+        request::{self, Reply},
+    },
+    platform::{
+        self,
+        durable_object::{ObjectHandlers, durable_object},
+        lazy::{Lazy, Loaded},
+        wake, websocket,
+    },
     topic::{
         root::{
             self,
-            presence::Presence,
             store::{KV_SEQUENCE, SENT, TopicStore},
         },
-        sessions::{self, connections::Connections, object::SubscriberObject, session},
-        subscription::Subscription,
+        sessions::{self, Sessions, object::SubscriberObject, session},
     },
 };
 
 /// How many bytes of updates one answer brings; the rest is asked for again.
 const ANSWER_BYTES: usize = 1024 * 1024;
 
-/// After how long a write to KV that nothing was heard of is looked after, in milliseconds: the object
-/// may have ended in the middle of it.
-const LOOK_AFTER_MS: u64 = 5_000;
-
 /// What the object holds, shared with what it does later.
 #[derive(Debug)]
 pub struct Root {
     pub(super) env: Env,
-    pub(super) connections: Connections,
-    pub(super) store: OnceCell<TopicStore>,
+    pub(super) sessions: Sessions,
+    store: Lazy<TopicStore>,
     /// Loaded by the first request.
-    pub(super) memory: RefCell<Option<Memory>>,
+    memory: Loaded<Memory>,
 }
 
 #[derive(Debug)]
 pub struct Memory {
-    pub(super) topic: TopicName,
-    pub(super) history: History,
-    pub(super) latest: KvPace,
-    pub(super) coalesce: Coalesce,
-    /// Numbered and stored, and not yet told to anyone.
-    pub(super) untold: Vec<Update>,
-    /// The topic's relays.
-    pub(super) fanout: Fanout,
+    pub(super) root: RootState,
     /// What is known of who is connected.
-    pub(super) presence: Presence,
+    pub(super) presence: RootPresence,
 }
 
 /// The body of the answer to `?since=`.
@@ -88,18 +85,45 @@ struct Since<'a> {
     more: bool,
 }
 
-impl Root {
-    /// The object as it begins: nothing is loaded yet.
-    pub(super) fn new(state: State, env: Env) -> Self {
+durable_object!(TopicDo, Root);
+
+impl ObjectHandlers for Root {
+    fn new(state: State, env: Env) -> Self {
+        websocket::answer_pings(&state);
         Self {
-            connections: Connections::of(state),
+            sessions: Sessions::of(state),
             env,
-            store: OnceCell::new(),
-            memory: RefCell::new(None),
+            store: Lazy::default(),
+            memory: Loaded::default(),
         }
     }
 
-    pub(super) async fn answer(
+    async fn fetch(self: &Rc<Self>, request: &Request) -> worker::Result<Response> {
+        request::answer_object(&self.env, request, async |request, head, config| {
+            self.answer(request, head, config).await
+        })
+        .await
+    }
+
+    async fn alarm(self: &Rc<Self>) -> Result<(), Error> {
+        self.wake().await
+    }
+
+    async fn message(
+        self: &Rc<Self>,
+        socket: &WebSocket,
+        message: WebSocketIncomingMessage,
+    ) -> Result<(), Error> {
+        sessions::object::hear(self, socket, message).await
+    }
+
+    async fn closed(self: &Rc<Self>, socket: &WebSocket) -> Result<(), Error> {
+        sessions::object::leave(self, socket)
+    }
+}
+
+impl Root {
+    async fn answer(
         self: &Rc<Self>,
         request: &web_sys::Request,
         head: &Head,
@@ -114,10 +138,10 @@ impl Root {
         self.begin(&topic, config)?;
         sessions::object::forget_ended(self.as_ref())?;
         let reply = match (head.method.as_str(), what) {
-            ("POST", "publish") => self.take_all(request).await,
+            ("POST", "publish") => self.publish_all(request).await,
             ("GET", "latest") => self.latest(head).await,
             ("GET", "since") => self.since(head).await,
-            ("GET", "events" | "ws") => self.subscribe(request, what, config),
+            ("GET", "subscribe") => self.subscribe(request, config),
             ("POST", "follow") => self.follow(request).await,
             ("GET", "missed") => self.missed(head),
             ("GET", "subscribers") => self.subscribers().await,
@@ -130,139 +154,123 @@ impl Root {
     }
 
     /// Loads the topic. What an earlier life of the object had stored and not told is told now.
-    pub(super) fn begin(self: &Rc<Self>, topic: &TopicName, config: &Config) -> Result<(), Error> {
-        if self.memory.borrow().is_some() {
+    fn begin(self: &Rc<Self>, topic: &TopicName, config: &Config) -> Result<(), Error> {
+        if self.memory.is_loaded() {
             return Ok(());
         }
-        let limits = config.topics.history;
-        let mut memory = Memory {
-            topic: topic.clone(),
-            history: History::restore(limits, [], []),
-            latest: KvPace::restore(0, 0),
-            coalesce: Coalesce::default(),
-            untold: vec![],
-            fanout: Fanout::restore(config.topics.relay_capacity, 0, [], []),
-            presence: Presence::default(),
+        let stored = match self.stored()? {
+            Some(store) => store.load()?,
+            None => Stored::default(),
         };
-        if let Some(store) = self.stored()? {
-            memory.history = History::restore(limits, store.history()?, store.taken()?);
-            let (sent, head) = (store.number(SENT)?, memory.history.head());
-            if sent != head {
-                memory.untold = memory.history.replay(sent, usize::MAX).updates;
-            }
-            memory.latest = KvPace::restore(head, store.number(KV_SEQUENCE)?);
-            let (relays, shards) = (store.relays()?, store.shards()?);
-            let capacity = config.topics.relay_capacity;
-            memory.fanout = Fanout::restore(capacity, head, relays, shards);
-        }
-        self.connections.restore();
-        *self.memory.borrow_mut() = Some(memory);
-        self.flush()?;
-        self.ask_relays()
+        let limits = RootLimits {
+            history: config.topics.history,
+            relay_capacity: config.topics.relay_capacity,
+            push_bytes: PUSH_BYTES,
+        };
+        let now = platform::now_ms();
+        let (root, effects) = RootState::restore(topic.clone(), limits, stored, now);
+        self.sessions.restore();
+        self.memory.load(Memory {
+            root,
+            presence: RootPresence::default(),
+        });
+        self.carry_out(effects)
     }
 
-    /// A client subscribes here, or is told that its place is at a relay.
+    /// Opens a client's subscription here, or answers that its place is at a relay.
     fn subscribe(
         self: &Rc<Self>,
         request: &web_sys::Request,
-        how: &str,
         config: &Config,
     ) -> Result<Reply, Error> {
         let subscription: Subscription = platform::read_subscription(request)?;
         if let Some(shards) = self.relays_of(subscription.region, config)? {
             return Ok(root::client::at_relays(shards).into());
         }
-        match how {
-            "ws" => {
-                // It outlives the memory of the object, which must know then what it is.
-                self.store()?;
-                sessions::object::open_socket(self, subscription)
-            }
-            _ => sessions::object::open_stream(self, subscription, config),
+        if subscription.wire.codec().is_socket() {
+            // It outlives the memory of the object, which must know then what it is.
+            self.store()?;
         }
+        sessions::object::open(self, subscription, config)
     }
 
-    async fn take_all(self: &Rc<Self>, request: &web_sys::Request) -> Result<Reply, Error> {
+    async fn publish_all(self: &Rc<Self>, request: &web_sys::Request) -> Result<Reply, Error> {
         let body = platform::read_body(request, 2 * MAX_EVENTS_BODY_BYTES).await?;
         let events: Vec<Event> = serde_json::from_slice(&body)
             .map_err(|error| Error::Platform(format!("events to publish: {error}")))?;
-        Ok(Answer::json(200, &self.take(events)?).into())
+        Ok(Answer::json(200, &self.publish_events(events)?).into())
     }
 
-    /// Numbers events, stores them, and tells the subscribers. Nothing is awaited, so all of it is
-    /// stored together, and the platform holds back what is sent until it is.
-    pub(super) fn take(self: &Rc<Self>, events: Vec<Event>) -> Result<Vec<EventResult>, Error> {
+    fn publish_events(self: &Rc<Self>, events: Vec<Event>) -> Result<Vec<EventResult>, Error> {
+        let own = self.sessions.count();
         let now = platform::now_ms();
-        let mut results = Vec::with_capacity(events.len());
-        for mut event in events {
-            let id = event.id.clone();
-            let identity = Identity::of(&event.source, &event.id);
-            let appended = self.with(|memory| {
-                memory.history.append(identity, now, |sequence| {
-                    update::number(&mut event, sequence, now);
-                    EventJson::of(&event)
-                })
-            })?;
-            let status = match appended {
-                Appended::Duplicate { .. } => Status::Duplicate,
-                Appended::New { update, trim } => {
-                    let store = self.store()?;
-                    store.append(&update, identity, now)?;
-                    store.trim(trim)?;
-                    self.with(|memory| memory.untold.push(update))?;
-                    Status::Accepted
-                }
-            };
-            results.push(EventResult {
-                id,
-                status,
-                reason: None,
-            });
-        }
-        let subscribers = self.connections.count();
-        let arrived = self.with(|memory| {
-            memory.latest.advanced(memory.history.head());
-            let news = !memory.untold.is_empty();
-            news.then(|| memory.coalesce.arrived(subscribers, now))
-        })?;
-        match arrived {
-            Some(Flush::Now) => self.flush()?,
-            Some(Flush::In(ms)) => self.later(ms, |root| async move {
-                root.with(|memory| memory.coalesce.flushed(platform::now_ms()))?;
-                root.flush()
-            }),
-            Some(Flush::Scheduled) | None => {}
-        }
-        self.position();
+        let (results, effects) = self.with(|memory| memory.root.publish(events, own, now))?;
+        self.carry_out(effects)?;
         Ok(results)
     }
 
-    /// Tells everyone what is untold.
-    pub(super) fn flush(self: &Rc<Self>) -> Result<(), Error> {
-        let (topic, untold, head) = self.with(|memory| {
-            let untold = std::mem::take(&mut memory.untold);
-            (memory.topic.clone(), untold, memory.history.head())
-        })?;
-        if untold.is_empty() {
-            return Ok(());
+    /// Nothing is awaited in here, so all of it is stored together, and the platform holds back what is
+    /// sent until it is.
+    pub(super) fn carry_out(self: &Rc<Self>, effects: Vec<RootEffect>) -> Result<(), Error> {
+        for effect in effects {
+            match effect {
+                RootEffect::Append {
+                    update,
+                    identity,
+                    at_ms,
+                } => self.store()?.append(&update, identity, at_ms)?,
+                RootEffect::Trim(trim) => self.store()?.trim(trim)?,
+                RootEffect::SaveTold(head) => self.store()?.set_number(SENT, head)?,
+                RootEffect::Tell(untold) => self.tell(&untold)?,
+                RootEffect::FlushIn(ms) => self.later(ms, |root| async move {
+                    let now = platform::now_ms();
+                    let effects = root.with(|memory| memory.root.flush_due(now))?;
+                    root.carry_out(effects)
+                }),
+                RootEffect::WriteKv(update) => {
+                    self.later(0, |root| async move { root.write_kv(update).await });
+                }
+                RootEffect::SaveInKv(sequence) => {
+                    self.store()?.set_number(KV_SEQUENCE, sequence)?;
+                }
+                RootEffect::Fanout(fanout::Effect::Save(relay)) => {
+                    self.store()?.save_relay(&relay)?;
+                }
+                RootEffect::Fanout(fanout::Effect::Forget(relay)) => {
+                    self.store()?.forget_relay(&relay)?;
+                }
+                RootEffect::Fanout(fanout::Effect::SaveShards(region, shards)) => {
+                    self.store()?.save_shards(region, shards)?;
+                }
+                RootEffect::Fanout(fanout::Effect::Push(order)) => {
+                    self.later(0, |root| async move { root.carry_push(order).await });
+                }
+            }
         }
-        self.store()?.set_number(SENT, head)?;
-        let told = Batch {
-            topic: &topic,
-            gap: None,
-            updates: &untold,
-            delivered_at_ms: platform::now_ms(),
-        };
-        self.connections.tell(&told, |_| head);
-        wake::wake_all(self.connections.sockets.object(), &[]);
-        self.push(head)
+        Ok(())
     }
 
-    pub(super) async fn latest(&self, head: &Head) -> Result<Reply, Error> {
+    /// Tells the subscribers that are here.
+    fn tell(&self, untold: &Applied) -> Result<(), Error> {
+        let (topic, head) = self.with(|memory| {
+            let root = &memory.root;
+            (root.topic().clone(), root.history().head())
+        })?;
+        let batch = Batch {
+            topic: &topic,
+            gap: untold.gap,
+            updates: &untold.updates,
+            delivered_at_ms: platform::now_ms(),
+        };
+        self.sessions.tell(&batch, |_| head);
+        wake::wake_all(self.sessions.sockets.object());
+        Ok(())
+    }
+
+    async fn latest(&self, head: &Head) -> Result<Reply, Error> {
         let than = number(head, "than");
-        self.wait(head, |memory| memory.history.head() == than)
-            .await?;
-        self.with(|memory| match memory.history.latest() {
+        self.wait(head, |history| history.head() == than).await?;
+        self.with(|memory| match memory.root.history().latest() {
             None => Answer::new(204).into(),
             Some(latest) => {
                 let text = latest.event.as_str();
@@ -272,19 +280,19 @@ impl Root {
         })
     }
 
-    pub(super) async fn since(&self, head: &Head) -> Result<Reply, Error> {
+    async fn since(&self, head: &Head) -> Result<Reply, Error> {
         let after = number(head, "after");
-        self.wait(head, |memory| memory.history.head() == after)
-            .await?;
+        self.wait(head, |history| history.head() == after).await?;
         self.with(|memory| {
-            let replay = memory.history.replay(after, ANSWER_BYTES);
+            let topic = memory.root.topic();
+            let replay = memory.root.history().replay(after, ANSWER_BYTES);
             let gap = replay.gap.map(|first| Gap {
-                topic: memory.topic.clone(),
+                topic: topic.clone(),
                 after,
                 first,
             });
             let since = Since {
-                topic: &memory.topic,
+                topic,
                 latest: replay.head,
                 gap,
                 updates: replay.updates.iter().map(|update| &update.event).collect(),
@@ -296,15 +304,11 @@ impl Root {
 
     /// Waits for an update while there is none that `nothing_new` does not know, as long as the request
     /// says.
-    pub(super) async fn wait(
-        &self,
-        head: &Head,
-        nothing_new: impl Fn(&Memory) -> bool,
-    ) -> Result<(), Error> {
+    async fn wait(&self, head: &Head, nothing_new: impl Fn(&History) -> bool) -> Result<(), Error> {
         let seconds = number(head, "wait").min(MAX_WAIT_SECONDS.into());
         let until = platform::now_ms() + seconds * 1000;
-        let object = self.connections.sockets.object();
-        while self.with(|memory| nothing_new(memory))? {
+        let object = self.sessions.sockets.object();
+        while self.with(|memory| nothing_new(memory.root.history()))? {
             let left = until.saturating_sub(platform::now_ms());
             if left == 0 {
                 break;
@@ -317,113 +321,95 @@ impl Root {
         Ok(())
     }
 
-    /// Puts the latest value to KV, if it is time.
-    pub(super) fn position(self: &Rc<Self>) {
-        let begun = self.with(|memory| {
-            let sequence = memory.latest.begin(platform::now_ms())?;
-            let event = memory.history.latest()?.event.clone();
-            Some((sequence, event, memory.topic.clone()))
-        });
-        let Ok(Some((sequence, event, topic))) = begun else {
-            return;
-        };
-        let root = Rc::clone(self);
-        self.connections.state().wait_until(async move {
-            let written = root.write(&topic, sequence, &event).await;
-            let now = platform::now_ms();
-            let settled = match written {
-                Ok(()) => root
-                    .with(|memory| memory.latest.done(sequence, now))
-                    .and_then(|()| root.store()?.set_number(KV_SEQUENCE, sequence)),
-                Err(error) => {
-                    error.log();
-                    root.with(|memory| memory.latest.failed(now))
-                }
-            };
-            log(settled);
-            log(sessions::object::set_alarm(root.as_ref()).await);
-        });
+    /// Writes the latest value to KV.
+    async fn write_kv(self: &Rc<Self>, update: Update) -> Result<(), Error> {
+        let topic = self.with(|memory| memory.root.topic().clone())?;
+        let written = self.write(&topic, &update).await;
+        let now = platform::now_ms();
+        match written {
+            Ok(()) => {
+                let effects = self.with(|memory| memory.root.kv_written(update.sequence, now))?;
+                self.carry_out(effects)?;
+            }
+            Err(error) => {
+                error.log();
+                self.with(|memory| memory.root.kv_failed(now))?;
+            }
+        }
+        sessions::object::set_alarm(self.as_ref()).await
     }
 
-    pub(super) async fn write(
-        &self,
-        topic: &TopicName,
-        sequence: u64,
-        event: &EventJson,
-    ) -> Result<(), Error> {
-        let parsed = Event::from_json(event.as_str().as_bytes())?;
+    async fn write(&self, topic: &TopicName, update: &Update) -> Result<(), Error> {
+        let text = update.event.as_str();
+        let event = Event::from_json(text.as_bytes())?;
         let metadata = TopicMetadata {
-            sequence,
-            event_id: parsed.id.clone(),
-            source: parsed.source.clone(),
-            media_type: parsed.media_type().to_owned(),
-            stamps: Stamps::of_event(&parsed),
+            sequence: update.sequence,
+            event_id: event.id.clone(),
+            source: event.source.clone(),
+            media_type: event.media_type().to_owned(),
+            stamps: Stamps::of_event(&event),
         };
         // Attributes full of characters that JSON escapes do not fit; the event itself has them all.
         let metadata = metadata.to_json().unwrap_or_else(|_| "{}".to_owned());
-        platform::write_content(&self.env, &topic_key(topic), event.as_str(), &metadata).await
+        platform::write_content(&self.env, &topic_key(topic), text, &metadata).await
     }
 
     /// The alarm: does what is due.
-    pub(super) async fn wake(self: &Rc<Self>) -> Result<(), Error> {
+    async fn wake(self: &Rc<Self>) -> Result<(), Error> {
         let settings = config::of(&self.env);
         if !self.begin_again(config::ready(&settings)?)? {
             return Ok(());
         }
+        self.sessions.alarm_rang();
         let now = platform::now_ms();
-        let trim = self.with(|memory| memory.history.trim(now))?;
-        self.store()?.trim(trim)?;
-        self.connections.alarm_rang();
-        self.ask_relays()?;
-        self.position();
+        let effects = self.with(|memory| memory.root.tick(now))?;
+        self.carry_out(effects)?;
         sessions::object::set_alarm(self.as_ref()).await
     }
 
-    /// Does something in `ms` milliseconds, while the object stays awake.
+    /// Does something in `ms` milliseconds, or at once where that is 0, while the object stays awake.
     pub(super) fn later<F: Future<Output = Result<(), Error>>>(
         self: &Rc<Self>,
         ms: u64,
         what: impl FnOnce(Rc<Self>) -> F + 'static,
     ) {
         let root = Rc::clone(self);
-        self.connections.state().wait_until(async move {
-            Delay::from(Duration::from_millis(ms)).await;
-            log(what(root).await);
+        self.sessions.state().wait_until(async move {
+            if ms > 0 {
+                Delay::from(Duration::from_millis(ms)).await;
+            }
+            if let Err(error) = what(root).await {
+                error.log();
+            }
         });
     }
 
-    /// The store, if there is one.
+    /// Returns the store, if there is one.
     fn stored(&self) -> Result<Option<&TopicStore>, Error> {
-        if self.store.get().is_none()
-            && let Some(store) = TopicStore::find(&self.connections.state().storage().sql())?
-        {
-            let _ = self.store.set(store);
-        }
-        Ok(self.store.get())
+        let sql = self.sessions.state().storage().sql();
+        self.store.find(|| TopicStore::find(&sql))
     }
 
-    /// The store of the topic that is loaded, which is made if there is none.
-    pub(super) fn store(&self) -> Result<&TopicStore, Error> {
+    /// Returns the store of the topic that is loaded, which is made if there is none.
+    fn store(&self) -> Result<&TopicStore, Error> {
         if let Some(store) = self.stored()? {
             return Ok(store);
         }
-        let store = TopicStore::open(self.connections.state().storage().sql())?;
-        self.with(|memory| store.set_topic(&memory.topic))??;
-        Ok(self.store.get_or_init(|| store))
+        self.store.get(|| {
+            let store = TopicStore::open(self.sessions.state().storage().sql())?;
+            self.with(|memory| store.set_topic(memory.root.topic()))??;
+            Ok(store)
+        })
     }
 
-    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Memory) -> T) -> Result<T, Error> {
-        self.memory
-            .borrow_mut()
-            .as_mut()
-            .map(act)
-            .ok_or_else(|| Error::Platform("a topic that was not loaded".to_owned()))
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Memory) -> T) -> Result<T, Error> {
+        self.memory.with(work)
     }
 }
 
 impl SubscriberObject for Root {
-    fn connections(&self) -> &Connections {
-        &self.connections
+    fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     fn env(&self) -> &Env {
@@ -431,7 +417,7 @@ impl SubscriberObject for Root {
     }
 
     fn begin_again(self: &Rc<Self>, config: &Config) -> Result<bool, Error> {
-        if self.memory.borrow().is_some() {
+        if self.memory.is_loaded() {
             return Ok(true);
         }
         let topic = match self.stored()? {
@@ -446,41 +432,19 @@ impl SubscriberObject for Root {
 
     fn next_due(&self) -> Result<Option<u64>, Error> {
         let now = platform::now_ms();
-        self.with(|memory| {
-            let value = match memory.latest.next_due() {
-                Some(at) => Some(at),
-                // Being written right now.
-                None if memory.latest.is_behind() => Some(now + LOOK_AFTER_MS),
-                None => None,
-            };
-            let relays = memory.fanout.next_due();
-            let due = [value, relays, memory.history.next_due()];
-            due.into_iter().flatten().min()
-        })
+        self.with(|memory| memory.root.next_due(now))
     }
 
     fn address(&self) -> Result<String, Error> {
         Ok(ROOT.to_owned())
     }
 
-    /// Everyone else is told first what is untold, so that all are at the head.
     async fn catch_up(self: &Rc<Self>, subscription: Subscription) -> Result<Vec<Missed>, Error> {
-        self.flush()?;
-        self.with(|memory| {
-            let head = memory.history.head();
-            let topics = subscription.wanted.iter();
-            topics
-                .map(|wanted| {
-                    let after = subscription.begins_after(wanted.cursor, head);
-                    let missed = if after == head {
-                        Replay::at_head(head)
-                    } else {
-                        memory.history.replay(after, usize::MAX)
-                    };
-                    Missed::of(wanted.topic.clone(), missed)
-                })
-                .collect()
-        })
+        let Subscription { wanted, latest, .. } = subscription;
+        let now = platform::now_ms();
+        let (missed, effects) = self.with(|memory| memory.root.catch_up(&wanted, latest, now))?;
+        self.carry_out(effects)?;
+        Ok(missed)
     }
 
     fn publish(
@@ -489,7 +453,7 @@ impl SubscriberObject for Root {
         _topic: TopicName,
         event: Event,
     ) -> Result<(), Error> {
-        for result in self.take(vec![event])? {
+        for result in self.publish_events(vec![event])? {
             session::published(socket, result);
         }
         Ok(())
@@ -497,12 +461,6 @@ impl SubscriberObject for Root {
 
     fn emptied(&self, _topics: Vec<TopicName>) -> Result<(), Error> {
         Ok(())
-    }
-}
-
-pub(super) fn log(result: Result<(), Error>) {
-    if let Err(error) = result {
-        error.log();
     }
 }
 

@@ -1,17 +1,14 @@
 //! Who is connected to a topic, at its root object and at its relays, and who watches that. The rules are
-//! in `presence.rs`.
+//! in `headstart_edge_rules::topic::root_presence`.
 
 use std::{rc::Rc, time::Duration};
 
 use futures_util::future::join_all;
-use headstart_edge_rules::topic::{
-    presence,
-    relay_name::{ROOT, RelayName},
-};
+use headstart_edge_rules::topic::{presence, relay_name::RelayName, subscription::Subscription};
 use headstart_protocol::{
     limits::{MAX_PRESENCE_LIST, MAX_WAITERS},
     presence::SubscriberList,
-    sse::Frame,
+    sse::{self, Frame},
 };
 use serde::Serialize;
 use worker::web_sys;
@@ -20,37 +17,21 @@ use crate::{
     config::Config,
     http::{answer::Answer, error::Error, head::Head, request::Reply},
     platform::{self, wake},
-    ticket::{delivery, routes::stream_headers},
-    topic::{
-        relay,
-        root::object::Root,
-        sessions::{self, session},
-        subscription::Subscription,
-    },
+    ticket::routes::stream_headers,
+    topic::{relay, root::object::Root, sessions},
 };
-
-/// What the root knows of who is connected, beside its own connections.
-#[derive(Debug, Default)]
-pub struct Presence {
-    /// What those who watch were told last; nothing while nobody does.
-    watched: Option<presence::Snapshot>,
-    /// Who is at the relays, and when they were asked.
-    at_relays: Option<(u64, Vec<SubscriberList>)>,
-    /// They are being asked.
-    asking: bool,
-}
 
 /// How long a relay may take to say who is there.
 const ASK_WITHIN: Duration = Duration::from_secs(3);
 
 impl Root {
-    /// Who is connected now. The relays are asked at most every [`presence::TELL_EVERY_MS`], each for its
-    /// share of what a list holds.
+    /// Returns who is connected now. The relays are asked at most every [`presence::TELL_EVERY_MS`], each for
+    /// its share of what a list holds.
     async fn list(&self) -> Result<SubscriberList, Error> {
         sessions::object::forget_ended(self)?;
-        let topic = self.with(|memory| memory.topic.clone())?;
-        let asking = format!("{} asks its relays", self.connections.sockets.object());
-        while self.with(|memory| memory.presence.asking)? {
+        let topic = self.with(|memory| memory.root.topic().clone())?;
+        let asking = format!("{} asks its relays", self.sessions.sockets.object());
+        while self.with(|memory| memory.presence.is_asking())? {
             wake::wait(&asking, ASK_WITHIN).await;
         }
         if let Some(relays) = self.relays_to_ask()? {
@@ -62,30 +43,20 @@ impl Root {
             let answers = join_all(asked).await.into_iter();
             // One that cannot be asked now is asked again in a second.
             let lists = answers.filter_map(|answer| answer.map_err(|error| error.log()).ok());
-            let lists = lists.collect();
-            self.with(|memory| {
-                memory.presence.asking = false;
-                memory.presence.at_relays = Some((platform::now_ms(), lists));
-            })?;
-            wake::wake_all(&asking, &[]);
+            let (lists, now) = (lists.collect(), platform::now_ms());
+            self.with(|memory| memory.presence.relays_said(lists, now))?;
+            wake::wake_all(&asking);
         }
-        let own = self.connections.list(&topic);
-        self.with(|memory| {
-            let at_relays = memory.presence.at_relays.iter();
-            let lists = at_relays.flat_map(|(_, lists)| lists.iter().cloned());
-            presence::merge(&topic, lists.chain([own]))
-        })
+        let own = self.sessions.list(&topic);
+        self.with(|memory| memory.presence.list(own))
     }
 
-    /// The relays, if what they have said is no longer fresh.
+    /// Returns the relays, if what they have said is no longer fresh.
     fn relays_to_ask(&self) -> Result<Option<Vec<RelayName>>, Error> {
         let now = platform::now_ms();
         self.with(|memory| {
-            let known = memory.presence.at_relays.as_ref();
-            let fresh = known.is_some_and(|(at, _)| now < at + presence::TELL_EVERY_MS);
-            memory.presence.asking = !fresh;
-            let relays = memory.fanout.relays().map(|(name, _)| name.clone());
-            (!fresh).then(|| relays.collect())
+            let relays = memory.root.relays().cloned();
+            memory.presence.ask(now).then(|| relays.collect())
         })
     }
 
@@ -101,26 +72,17 @@ impl Root {
         config: &Config,
     ) -> Result<Reply, Error> {
         let subscription: Subscription = platform::read_subscription(request)?;
-        let sockets = &self.connections.sockets;
-        if sockets.watchers() >= MAX_WAITERS {
+        let watchers = &self.sessions.sockets.watchers;
+        if watchers.count() >= MAX_WAITERS {
             return Err(Error::TooManySubscribers);
         }
         let list = self.list().await?;
-        let mut first = delivery::opening(platform::random());
+        let mut first = sse::opening(platform::random());
         first.extend(frame("subscribers", &list));
         let at_most = subscription.right_lasts(head.now_ms);
-        let id = session::new_id(ROOT)?;
-        let stream = sockets.open_watcher(&id, &first, config.stream_life, at_most);
-        let begun = self.with(|memory| match &mut memory.presence.watched {
-            Some(told) => {
-                told.shown(&list);
-                false
-            }
-            watched => {
-                *watched = Some(presence::Snapshot::list(&list, platform::now_ms()));
-                true
-            }
-        })?;
+        let stream = watchers.open(&first, config.stream_life, at_most);
+        let now = platform::now_ms();
+        let begun = self.with(|memory| memory.presence.watch(&list, now))?;
         if begun {
             self.tell_watchers_later();
         }
@@ -139,24 +101,22 @@ impl Root {
 
     /// Tells those who watch what has changed, and goes on every second until nobody watches.
     async fn tell_watchers(self: &Rc<Self>) -> Result<(), Error> {
-        let sockets = &self.connections.sockets;
-        if sockets.watchers() == 0 {
-            return self.with(|memory| memory.presence.watched = None);
+        let watchers = &self.sessions.sockets.watchers;
+        if watchers.count() == 0 {
+            return self.with(|memory| memory.presence.unwatched());
         }
         let list = self.list().await?;
-        let changes = self.with(|memory| {
-            let told = memory.presence.watched.as_mut()?;
-            told.changes(&list, platform::now_ms())
-        })?;
+        let now = platform::now_ms();
+        let changes = self.with(|memory| memory.presence.changes(&list, now))?;
         if let Some(changes) = changes {
-            sockets.write_watchers(&frame("changes", &changes));
+            watchers.write(&frame("changes", &changes));
         }
         self.tell_watchers_later();
         Ok(())
     }
 }
 
-/// A frame of the stream of who is connected.
+/// Returns a frame of the stream of who is connected.
 fn frame<T: Serialize>(event: &str, value: &T) -> Vec<u8> {
     Frame {
         event: Some(event),

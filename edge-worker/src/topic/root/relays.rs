@@ -4,9 +4,8 @@
 use std::{rc::Rc, time::Duration};
 
 use headstart_edge_rules::topic::{
-    fanout::{Effect, Mode, PUSH_BYTES, PushOrder},
-    history::Replay,
-    messages::{Follow, FollowAnswer},
+    fanout::{Mode, PushOrder},
+    messages::Follow,
     region::Region,
 };
 use worker::web_sys;
@@ -17,7 +16,7 @@ use crate::{
     platform,
     topic::{
         relay,
-        root::object::{Root, log, number},
+        root::object::{Root, number},
         sessions,
     },
 };
@@ -31,9 +30,9 @@ const MAX_FOLLOW_BYTES: usize = 1024;
 impl Root {
     /// Over how many relays the subscribers of a region are spread; `None` while their place is here.
     pub(super) fn relays_of(&self, region: Region, config: &Config) -> Result<Option<u32>, Error> {
-        let own = self.connections.count();
+        let own = self.sessions.count();
         let threshold = config.topics.relay_threshold;
-        self.with(|memory| match memory.fanout.mode(region, own, threshold) {
+        self.with(|memory| match memory.root.mode(region, own, threshold) {
             Mode::Local => None,
             Mode::Relays { shards } => Some(shards),
         })
@@ -48,15 +47,7 @@ impl Root {
         let follow: Follow = serde_json::from_slice(&body)
             .map_err(|error| Error::Platform(format!("a follow: {error}")))?;
         let now = platform::now_ms();
-        let (answer, effects) = self.with(|memory| {
-            let missed = match follow.have {
-                Some(have) => memory.history.replay(have, PUSH_BYTES),
-                None => Replay::at_head(memory.history.head()),
-            };
-            let effects = memory.fanout.follow(&follow, &missed, now);
-            let shards = memory.fanout.shards(follow.relay.region());
-            (FollowAnswer { shards, missed }, effects)
-        })?;
+        let (answer, effects) = self.with(|memory| memory.root.follow(&follow, now))?;
         self.carry_out(effects)?;
         Ok(Answer::json(200, &answer).into())
     }
@@ -64,45 +55,13 @@ impl Root {
     /// `GET .../missed`: what a relay does not remember.
     pub(super) fn missed(&self, head: &Head) -> Result<Reply, Error> {
         let after = number(head, "after");
-        self.with(|memory| {
-            let missed = memory.history.replay(after, PUSH_BYTES);
-            Answer::json(200, &missed).into()
-        })
+        let missed = self.with(|memory| memory.root.missed(after))?;
+        Ok(Answer::json(200, &missed).into())
     }
 
-    /// Pushes what is new, up to `head`.
-    pub(super) fn push(self: &Rc<Self>, head: u64) -> Result<(), Error> {
-        let now = platform::now_ms();
-        let effects = self.with(|memory| memory.fanout.advanced(head, now))?;
-        self.carry_out(effects)
-    }
-
-    /// Pushes what is due: after the object began anew, and where a push has failed.
-    pub(super) fn ask_relays(self: &Rc<Self>) -> Result<(), Error> {
-        let now = platform::now_ms();
-        let effects = self.with(|memory| memory.fanout.tick(now))?;
-        self.carry_out(effects)
-    }
-
-    fn carry_out(self: &Rc<Self>, effects: Vec<Effect>) -> Result<(), Error> {
-        for effect in effects {
-            match effect {
-                Effect::Save(relay) => self.store()?.save_relay(&relay)?,
-                Effect::Forget(relay) => self.store()?.forget_relay(&relay)?,
-                Effect::SaveShards(region, shards) => self.store()?.save_shards(region, shards)?,
-                Effect::Push(order) => {
-                    let root = Rc::clone(self);
-                    self.connections.state().wait_until(async move {
-                        log(root.carry_push(order).await);
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn carry_push(self: &Rc<Self>, order: PushOrder) -> Result<(), Error> {
-        let push = self.with(|memory| order.push(&memory.topic, &memory.history))?;
+    /// Pushes, and hears how the relays stand then.
+    pub(super) async fn carry_push(self: &Rc<Self>, order: PushOrder) -> Result<(), Error> {
+        let push = self.with(|memory| memory.root.push(&order))?;
         let answered = platform::within(
             PUSH_WITHIN,
             relay::client::push(&self.env, &order.to, &push),
@@ -110,10 +69,10 @@ impl Root {
         let answered = answered.await;
         let now = platform::now_ms();
         let effects = match answered {
-            Ok(answers) => self.with(|memory| memory.fanout.answered(order.id, &answers, now)),
+            Ok(answers) => self.with(|memory| memory.root.push_answered(order.id, &answers, now)),
             Err(error) => {
                 error.log();
-                self.with(|memory| memory.fanout.failed(order.id, now))
+                self.with(|memory| memory.root.push_failed(order.id, now))
             }
         }?;
         self.carry_out(effects)?;

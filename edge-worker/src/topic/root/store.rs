@@ -13,6 +13,7 @@ use headstart_edge_rules::topic::{
     history::{Identity, Kept, Taken, Trim},
     region::Region,
     relay_name::RelayName,
+    root::Stored,
     update::{EventJson, Update},
 };
 use headstart_protocol::topic::TopicName;
@@ -32,7 +33,8 @@ pub const KV_SEQUENCE: &str = "positioned";
 pub struct TopicStore(SqlStorage);
 
 impl TopicStore {
-    /// The store of an object that has stored something: whoever only asks makes no object that stays.
+    /// Returns the store of an object that has stored something: whoever only asks makes no object that
+    /// stays.
     ///
     /// # Errors
     /// [`Error::Platform`].
@@ -40,7 +42,7 @@ impl TopicStore {
         Ok(has_tables(sql)?.then(|| Self(sql.clone())))
     }
 
-    /// The store of an object. Creates its tables if they are not there.
+    /// Returns the store of an object. Creates its tables if they are not there.
     ///
     /// # Errors
     /// [`Error::Platform`].
@@ -58,7 +60,7 @@ impl TopicStore {
         Ok(Self(sql))
     }
 
-    /// The topic; `None` for an object that nothing was published or subscribed at.
+    /// Returns the topic; `None` for an object that nothing was published or subscribed at.
     ///
     /// # Errors
     /// [`Error::Platform`].
@@ -76,13 +78,19 @@ impl TopicStore {
         self.set("topic", topic.as_str())
     }
 
-    /// A number that was stored by [`TopicStore::set_number`]; 0 where none was.
+    /// Returns everything that is needed to go on with the topic.
     ///
     /// # Errors
     /// [`Error::Platform`].
-    pub fn number(&self, name: &str) -> Result<u64, Error> {
-        let text = self.state(name)?;
-        Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
+    pub fn load(&self) -> Result<Stored, Error> {
+        Ok(Stored {
+            history: self.history()?,
+            taken: self.taken()?,
+            told: self.number(SENT)?,
+            in_kv: self.number(KV_SEQUENCE)?,
+            relays: self.relays()?,
+            shards: self.shards()?,
+        })
     }
 
     /// Stores a number.
@@ -93,11 +101,8 @@ impl TopicStore {
         self.set(name, &value.to_string())
     }
 
-    /// Every update that is kept, oldest first.
-    ///
-    /// # Errors
-    /// [`Error::Platform`].
-    pub fn history(&self) -> Result<Vec<Kept>, Error> {
+    /// Returns every update that is kept, oldest first.
+    fn history(&self) -> Result<Vec<Kept>, Error> {
         #[derive(Deserialize)]
         struct Row {
             sequence: u64,
@@ -125,11 +130,8 @@ impl TopicStore {
             .collect()
     }
 
-    /// Every event that is recognised, oldest first.
-    ///
-    /// # Errors
-    /// [`Error::Platform`].
-    pub fn taken(&self) -> Result<Vec<Taken>, Error> {
+    /// Returns every event that is recognised, oldest first.
+    fn taken(&self) -> Result<Vec<Taken>, Error> {
         #[derive(Deserialize)]
         struct Row {
             sequence: u64,
@@ -196,11 +198,8 @@ impl TopicStore {
         Ok(())
     }
 
-    /// Every relay that follows.
-    ///
-    /// # Errors
-    /// [`Error::Platform`].
-    pub fn relays(&self) -> Result<Vec<Registered>, Error> {
+    /// Returns every relay that follows.
+    fn relays(&self) -> Result<Vec<Registered>, Error> {
         #[derive(Deserialize)]
         struct Row {
             name: RelayName,
@@ -249,10 +248,7 @@ impl TopicStore {
     }
 
     /// Over how many relays each region is spread; one that is missing, over one.
-    ///
-    /// # Errors
-    /// [`Error::Platform`].
-    pub fn shards(&self) -> Result<Vec<(Region, u32)>, Error> {
+    fn shards(&self) -> Result<Vec<(Region, u32)>, Error> {
         #[derive(Deserialize)]
         struct Row {
             region: Region,
@@ -278,6 +274,12 @@ impl TopicStore {
             vec![region.code().into(), integer(shards.into())],
         )?;
         Ok(())
+    }
+
+    /// Returns a number that was stored by [`TopicStore::set_number`]; 0 where none was.
+    fn number(&self, name: &str) -> Result<u64, Error> {
+        let text = self.state(name)?;
+        Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
     }
 
     fn state(&self, name: &str) -> Result<Option<String>, Error> {

@@ -4,7 +4,7 @@
 
 use std::slice;
 
-use headstart_edge_rules::topic::relay_name::RelayName;
+use headstart_edge_rules::topic::{relay_name::RelayName, subscription::Subscription, wires::Wire};
 use headstart_protocol::{limits::MAX_ACK_BODY_BYTES, topic::TopicName};
 
 use crate::{
@@ -14,13 +14,7 @@ use crate::{
         request::{Reply, RequestContext},
     },
     platform,
-    topic::{
-        access, relay,
-        root::{self, client::Subscribed},
-        routes::request,
-        sessions::ack::AckBody,
-        subscription::Subscription,
-    },
+    topic::{access, relay, root, routes::request, sessions::ack::AckBody},
 };
 
 /// `GET /topics/{topic}/subscribers`
@@ -45,12 +39,8 @@ pub async fn list(context: &RequestContext) -> Result<Reply, Error> {
 pub async fn events(context: &RequestContext) -> Result<Reply, Error> {
     let text = context.parameter.as_str();
     let (topic, subscription) = admit(context, text)?;
-    match root::client::subscribe(context, &topic, "watch", &subscription).await? {
-        Subscribed::Here(response) => Ok(Reply::Untouched(response)),
-        Subscribed::AtRelays(_) => Err(Error::Platform(
-            "a root that does not tell who is there".to_owned(),
-        )),
-    }
+    let response = root::client::watch(context, &topic, &subscription).await?;
+    Ok(Reply::Untouched(response))
 }
 
 /// `POST /topics/{topic}/acks`
@@ -81,6 +71,6 @@ fn admit(context: &RequestContext, text: &str) -> Result<(TopicName, Subscriptio
     if !config.topics.presence {
         return Err(Error::PresenceOff);
     }
-    let subscription = Subscription::new(context, vec![topic.clone()], claims);
+    let subscription = request::subscription(context, Wire::Sse, vec![topic.clone()], claims);
     Ok((topic, subscription))
 }

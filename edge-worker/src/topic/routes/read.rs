@@ -3,7 +3,7 @@
 
 use std::{iter, slice};
 
-use headstart_edge_rules::lookup::Tier;
+use headstart_edge_rules::{lookup::Tier, topic::subscription::expires_at_ms};
 use headstart_protocol::{
     event::MEDIA_TYPE_EVENT, limits::MAX_WAIT_SECONDS, token::Claims, topic::TopicName,
 };
@@ -109,7 +109,7 @@ async fn latest(
 
 /// Returns for how many whole seconds the right to read lasts: a long poll does not outlive its token.
 fn seconds_left(topic: &TopicName, claims: Option<&Claims>, now_ms: u64) -> u32 {
-    let expires_at_ms = access::expires_at_ms(iter::once(topic), claims).unwrap_or(u64::MAX);
+    let expires_at_ms = expires_at_ms(iter::once(topic), claims).unwrap_or(u64::MAX);
     u32::try_from(expires_at_ms.saturating_sub(now_ms) / 1000).unwrap_or(u32::MAX)
 }
 

@@ -6,6 +6,8 @@ use headstart_edge_rules::topic::{
     digest::half_digest,
     region::Region,
     relay_name::{MAX_SHARDS, RelayName},
+    subscription::Subscription,
+    wires::Wire,
 };
 use headstart_protocol::topic::TopicName;
 
@@ -20,7 +22,6 @@ use crate::{
         relay,
         root::{self, client::Subscribed},
         routes::{placement, request},
-        subscription::Subscription,
     },
 };
 
@@ -61,20 +62,20 @@ pub async fn several(context: &RequestContext) -> Result<Reply, Error> {
 
 async fn stream(context: &RequestContext, topics: Vec<TopicName>) -> Result<Reply, Error> {
     let claims = access::admit(context, context.config()?, &topics)?;
-    subscribe(context, topics, Admission::Granted(claims), "events").await
+    subscribe(context, topics, Admission::Granted(claims), Wire::Sse).await
 }
 
 async fn websocket(context: &RequestContext, topics: Vec<TopicName>) -> Result<Reply, Error> {
     let admission = access::admit_socket(context, context.config()?, &topics)?;
     websocket::require_upgrade(context)?;
-    subscribe(context, topics, admission, "ws").await
+    subscribe(context, topics, admission, Wire::Json).await
 }
 
 async fn subscribe(
     context: &RequestContext,
     topics: Vec<TopicName>,
     admission: Admission,
-    how: &str,
+    wire: Wire,
 ) -> Result<Reply, Error> {
     let cursors = request::cursors(&context.head, &topics)?;
     let (claims, awaited) = match admission {
@@ -83,11 +84,10 @@ async fn subscribe(
     };
     let destination = Destination {
         context,
-        how,
         subscription: Subscription {
             latest: request::wants_latest(&context.head),
             awaited,
-            ..Subscription::new(context, topics.clone(), claims).after(&cursors)
+            ..request::subscription(context, wire, topics.clone(), claims).after(&cursors)
         },
     };
     match topics.as_slice() {
@@ -99,7 +99,6 @@ async fn subscribe(
 /// A client that looks for its destination.
 struct Destination<'a> {
     context: &'a RequestContext,
-    how: &'a str,
     subscription: Subscription,
 }
 
@@ -114,9 +113,7 @@ impl Destination<'_> {
                 Some(shards) => shards,
                 // A relay that is full has told the root, which has made more of them by now.
                 None => {
-                    match root::client::subscribe(self.context, topic, self.how, &self.subscription)
-                        .await?
-                    {
+                    match root::client::subscribe(self.context, topic, &self.subscription).await? {
                         Subscribed::Here(response) => return Ok(Reply::Untouched(response)),
                         Subscribed::AtRelays(shards) => {
                             placement::note_shards(topic, region, shards, now);
@@ -158,7 +155,7 @@ impl Destination<'_> {
 
     /// Connects at this relay, unless it is full or cannot be reached.
     async fn at(&self, relay: &RelayName) -> Option<Reply> {
-        match relay::client::subscribe(self.context, relay, self.how, &self.subscription).await {
+        match relay::client::subscribe(self.context, relay, &self.subscription).await {
             Ok(response) => response.map(Reply::Untouched),
             Err(error) => {
                 error.log();

@@ -5,11 +5,10 @@ use std::{future::Future, rc::Rc, time::Duration};
 
 use headstart_edge_rules::{
     lookup::Tier,
-    topic::{catch_up::Missed, groups::group_key},
+    topic::{catch_up::Missed, groups::group_key, sessions::Session, subscription::Subscription},
 };
 use headstart_protocol::{
-    channel::Up, event::Event, limits::MAX_ACK_BODY_BYTES, presence::Transport, report::Status,
-    topic::TopicName, update,
+    channel::Up, event::Event, limits::MAX_ACK_BODY_BYTES, report::Status, topic::TopicName, update,
 };
 use worker::{Delay, Env, WebSocket, WebSocketIncomingMessage, web_sys};
 
@@ -23,13 +22,10 @@ use crate::{
     },
     platform::{self, sockets, websocket},
     ticket::routes::stream_headers,
-    topic::{
-        sessions::{
-            ack::AckBody,
-            connections::Connections,
-            session::{self, Asked, Session},
-        },
-        subscription::Subscription,
+    topic::sessions::{
+        Sessions,
+        ack::AckBody,
+        session::{self, Asked},
     },
 };
 
@@ -38,29 +34,29 @@ const AUTH_WITHIN: Duration = Duration::from_secs(10);
 
 /// The object.
 pub trait SubscriberObject: Sized + 'static {
-    /// Who is connected.
-    fn connections(&self) -> &Connections;
+    /// Returns who is connected.
+    fn sessions(&self) -> &Sessions;
 
-    /// The bindings of its deployment.
+    /// Returns the bindings of its deployment.
     fn env(&self) -> &Env;
 
-    /// Loads what was here before, if the object has just begun anew. Gives whether there is anything.
+    /// Loads what was here before, if the object has just begun anew. Returns whether there is anything.
     fn begin_again(self: &Rc<Self>, config: &Config) -> Result<bool, Error>;
 
-    /// When it has something to do, in milliseconds since the Unix epoch.
+    /// Returns when it has something to do, in milliseconds since the Unix epoch.
     fn next_due(&self) -> Result<Option<u64>, Error>;
 
-    /// What the secret ids of its connections begin with.
+    /// Returns what the secret ids of its sessions begin with.
     fn address(&self) -> Result<String, Error>;
 
-    /// What a subscriber missed, of each of its topics. Nothing may be awaited between the moment this is
-    /// true of and the end of the future.
+    /// Returns what a subscriber missed, of each of its topics. Nothing may be awaited between the moment
+    /// this is true of and the end of the future.
     fn catch_up(
         self: &Rc<Self>,
         subscription: Subscription,
     ) -> impl Future<Output = Result<Vec<Missed>, Error>>;
 
-    /// A subscriber publishes an update, as it may, and is to be told what becomes of it.
+    /// Publishes an update of a subscriber, as it may, which is to be told what becomes of it.
     fn publish(
         self: &Rc<Self>,
         socket: &WebSocket,
@@ -68,50 +64,54 @@ pub trait SubscriberObject: Sized + 'static {
         event: Event,
     ) -> Result<(), Error>;
 
-    /// Nobody is left for these topics.
+    /// Notes that nobody is left for these topics.
     fn emptied(&self, topics: Vec<TopicName>) -> Result<(), Error>;
 }
 
-/// Opens a stream.
+/// Opens what the client has asked for: a stream or a WebSocket.
 ///
 /// # Errors
 /// [`Error::Platform`].
-pub fn open_stream<H: SubscriberObject>(
+pub fn open<H: SubscriberObject>(
     object: &Rc<H>,
     subscription: Subscription,
     config: &Config,
 ) -> Result<Reply, Error> {
-    let connections = object.connections();
     let node = subscription.node.clone();
-    let session = open_session(object, subscription, Transport::Sse)?;
-    let group = group_key(&session.subscription.topics());
-    let at_most = session.subscription.right_lasts(session.connected_at_ms);
-    let stream =
-        connections
-            .sockets
-            .open_stream(&session.id, &session, &group, config.stream_life, at_most);
-    let_in(object, &session, None);
-    let answer = stream_headers(Answer::new(200)).stream(stream);
+    let session = Session {
+        id: session::new_id(&object.address()?)?,
+        connected_at_ms: platform::now_ms(),
+        subscription,
+    };
+    let answer = if session.subscription.wire.codec().is_socket() {
+        open_socket(object, session)?
+    } else {
+        open_stream(object, session, config)
+    };
     Ok(served_from_here(answer, &node))
 }
 
-/// Opens a WebSocket.
-///
-/// # Errors
-/// [`Error::Platform`].
-pub fn open_socket<H: SubscriberObject>(
-    object: &Rc<H>,
-    subscription: Subscription,
-) -> Result<Reply, Error> {
-    let connections = object.connections();
-    let node = subscription.node.clone();
+fn open_stream<H: SubscriberObject>(object: &Rc<H>, session: Session, config: &Config) -> Answer {
+    let stream = object.sessions().sockets.open_stream(
+        &session.id,
+        &session,
+        &group_of(&session),
+        config.stream_life,
+        session.subscription.right_lasts(session.connected_at_ms),
+    );
+    let_in(object, session, None);
+    stream_headers(Answer::new(200)).stream(stream)
+}
+
+fn open_socket<H: SubscriberObject>(object: &Rc<H>, session: Session) -> Result<Answer, Error> {
+    let sessions = object.sessions();
     let (client, ours) = websocket::pair()?;
-    let session = open_session(object, subscription, Transport::Ws)?;
-    let group = group_key(&session.subscription.topics());
-    connections.sockets.accept(&ours, &session, &group)?;
+    sessions
+        .sockets
+        .accept(&ours, &session, &group_of(&session))?;
     if session.subscription.awaited {
-        connections.awaits(&session.id);
-        connections.state().wait_until(async move {
+        sessions.wait_for(&session.id);
+        sessions.state().wait_until(async move {
             Delay::from(AUTH_WITHIN).await;
             if sockets::attachment::<Session>(&ours)
                 .is_some_and(|session| session.subscription.awaited)
@@ -120,40 +120,32 @@ pub fn open_socket<H: SubscriberObject>(
             }
         });
     } else {
-        let_in(object, &session, Some(ours));
+        let_in(object, session, Some(ours));
     }
-    Ok(served_from_here(Answer::socket(&client), &node))
+    Ok(Answer::socket(&client))
 }
 
-fn open_session<H: SubscriberObject>(
-    object: &Rc<H>,
-    subscription: Subscription,
-    transport: Transport,
-) -> Result<Session, Error> {
-    Ok(Session {
-        id: session::new_id(&object.address()?)?,
-        connected_at_ms: platform::now_ms(),
-        transport,
-        subscription,
-    })
+fn group_of(session: &Session) -> String {
+    let subscription = &session.subscription;
+    group_key(&subscription.topics(), subscription.wire)
 }
 
-/// Lets a connection in: finds out what it missed, tells it, and from then on everything.
-fn let_in<H: SubscriberObject>(object: &Rc<H>, session: &Session, socket: Option<WebSocket>) {
-    object.connections().join(session);
+/// Lets a session in: finds out what it missed, tells it, and from then on everything.
+fn let_in<H: SubscriberObject>(object: &Rc<H>, session: Session, socket: Option<WebSocket>) {
     let id = session.id.clone();
     let subscription = session.subscription.clone();
+    object.sessions().join(session);
     let object = Rc::clone(object);
     let state = Rc::clone(&object);
-    state.connections().state().wait_until(async move {
-        let connections = object.connections();
+    state.sessions().state().wait_until(async move {
+        let sessions = object.sessions();
         let begun = match object.catch_up(subscription).await {
-            Ok(missed) => connections.begin(&id, socket.as_ref(), &missed),
+            Ok(missed) => sessions.begin(&id, socket.as_ref(), missed),
             Err(error) => Err(error),
         };
         if let Err(error) = begun {
             error.log();
-            connections.end(&id, socket.as_ref());
+            sessions.end(&id, socket.as_ref());
         }
     });
 }
@@ -163,10 +155,10 @@ fn let_in<H: SubscriberObject>(object: &Rc<H>, session: &Session, socket: Option
 /// # Errors
 /// [`Error::Platform`].
 pub async fn set_alarm<H: SubscriberObject>(object: &H) -> Result<(), Error> {
-    object.connections().set_alarm(object.next_due()?).await
+    object.sessions().set_alarm(object.next_due()?).await
 }
 
-/// A WebSocket's client says something.
+/// Hears what a WebSocket's client says.
 ///
 /// # Errors
 /// [`Error::Misconfigured`], [`Error::Platform`].
@@ -190,55 +182,57 @@ fn listen<H: SubscriberObject>(
     message: WebSocketIncomingMessage,
     config: &Config,
 ) -> Result<(), Error> {
-    let Some(session) = sockets::attachment::<Session>(socket) else {
+    let Some(mut session) = sockets::attachment::<Session>(socket) else {
         return Ok(());
     };
     sockets::heard(socket);
-    match session::hear(socket, session, message, config) {
-        Asked::Nothing => Ok(()),
-        Asked::Admit(session) => {
-            sockets::attach(socket, &session)?;
-            let_in(object, &session, Some(socket.clone()));
-            Ok(())
+    for up in session::hear(socket, &session, message) {
+        match session::judge(socket, &mut session, up, config) {
+            Asked::Nothing => {}
+            Asked::Admit => {
+                sockets::attach(socket, &session)?;
+                let_in(object, session.clone(), Some(socket.clone()));
+            }
+            Asked::Note(up) => note(object, socket, &mut session, up)?,
         }
-        Asked::Note(session, up) => note(object, socket, session, *up),
     }
+    Ok(())
 }
 
 fn note<H: SubscriberObject>(
     object: &Rc<H>,
     socket: &WebSocket,
-    mut session: Session,
+    session: &mut Session,
     up: Up,
 ) -> Result<(), Error> {
-    let connections = object.connections();
+    let sessions = object.sessions();
     match up {
         Up::Ack(ack) => {
-            connections.acked(&session.id, &ack.topic, ack.sequence, None);
+            sessions.acked(&session.id, &ack.topic, ack.sequence, None);
         }
         Up::Here { place } => {
-            connections.heard(&session.id, place);
+            sessions.heard(&session.id, place);
             // Its token may be a fresh one, and where it is outlives the sleep of the object.
             if let Some(place) = place {
                 session.subscription.place.share(place);
             }
-            connections.keep(socket, &session)?;
+            sessions.keep(socket, session)?;
         }
         Up::Publish { event } => {
-            connections.heard(&session.id, None);
-            match may_publish(&session, &event) {
+            sessions.heard(&session.id, None);
+            match may_publish(session, &event) {
                 Ok(topic) => object.publish(socket, topic, *event)?,
                 Err(reason) => {
                     session::publish_failed(socket, &event.id, Status::Rejected, reason);
                 }
             }
         }
-        Up::Auth { .. } | Up::Pong { .. } => connections.heard(&session.id, None),
+        Up::Auth { .. } | Up::Pong { .. } => sessions.heard(&session.id, None),
     }
     Ok(())
 }
 
-/// The topic of an event that a connection may publish; else why it may not.
+/// Returns the topic of an event that a session may publish; else why it may not.
 fn may_publish(session: &Session, event: &Event) -> Result<TopicName, String> {
     let topic = update::check(event).map_err(|error| error.to_string())?;
     let may = session.subscription.claims.as_ref().is_some_and(|claims| {
@@ -251,7 +245,7 @@ fn may_publish(session: &Session, event: &Event) -> Result<TopicName, String> {
     }
 }
 
-/// A WebSocket has gone.
+/// Notes that a WebSocket has gone.
 ///
 /// # Errors
 /// [`Error::Misconfigured`], [`Error::Platform`].
@@ -259,7 +253,7 @@ pub fn leave<H: SubscriberObject>(object: &Rc<H>, socket: &WebSocket) -> Result<
     let settings = config::of(object.env());
     match sockets::attachment::<Session>(socket) {
         Some(session) if object.begin_again(config::ready(&settings)?)? => {
-            object.emptied(object.connections().leave(&session.id))
+            object.emptied(object.sessions().leave(&session.id))
         }
         _ => Ok(()),
     }
@@ -270,10 +264,10 @@ pub fn leave<H: SubscriberObject>(object: &Rc<H>, socket: &WebSocket) -> Result<
 /// # Errors
 /// [`Error::Platform`].
 pub fn forget_ended<H: SubscriberObject>(object: &H) -> Result<(), Error> {
-    object.emptied(object.connections().forget_ended())
+    object.emptied(object.sessions().forget_ended())
 }
 
-/// `POST .../acks`, of a subscriber to `topic`.
+/// Answers `POST .../acks`, of a subscriber to `topic`.
 ///
 /// # Errors
 /// [`Error::Platform`].
@@ -286,13 +280,11 @@ pub async fn ack<H: SubscriberObject>(
     let ack: AckBody = serde_json::from_slice(&body)
         .map_err(|error| Error::Platform(format!("an ack: {error}")))?;
     let id = ack.subscriber.as_str();
-    let known = object
-        .connections()
-        .acked(id, topic, ack.sequence, ack.place);
+    let known = object.sessions().acked(id, topic, ack.sequence, ack.place);
     Ok(Answer::json(200, &known).into())
 }
 
-/// An answer that the object itself gives.
+/// Returns an answer that the object itself gives.
 pub fn served_from_here(answer: Answer, node: &str) -> Reply {
     let mut timings = Timings::default();
     timings.note(Tier::Object, 0);

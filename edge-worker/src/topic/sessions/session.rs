@@ -1,106 +1,86 @@
-//! One connection at a Durable Object: who it is, and what its WebSocket says.
+//! One session's WebSocket at a Durable Object: what its client says, and what is said to it alone.
 
+use headstart_edge_rules::topic::{
+    sessions::Session,
+    wires::codec::{HearError, Message},
+};
 use headstart_protocol::{
     channel::{CLOSE_FORBIDDEN, CLOSE_TOKEN, Down, MessageError, Up},
-    limits::MAX_SUBSCRIBER_MESSAGE_BYTES,
-    presence::Transport,
     report::{EventResult, Status},
 };
-use serde::{Deserialize, Serialize};
 use worker::{WebSocket, WebSocketIncomingMessage};
 
 use crate::{
     config::Config,
     http::error::Error,
-    platform::{self, websocket},
-    topic::{access, subscription::Subscription},
+    platform::{
+        self, sockets,
+        websocket::{self, MALFORMED, TOO_BIG, UNSUPPORTED},
+    },
+    topic::access,
 };
 
-/// What stands with a connection: with a stream as long as it lasts, with a WebSocket over the sleep of
-/// its object.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Session {
-    /// The connection's secret id, under which it acks.
-    pub id: String,
-    /// When it connected, in milliseconds since the Unix epoch.
-    pub connected_at_ms: u64,
-    /// How it is connected.
-    pub transport: Transport,
-    /// What it asked for.
-    pub subscription: Subscription,
-}
-
-impl Session {
-    /// When the right of a WebSocket ends, in milliseconds since the Unix epoch; a stream ends by itself.
-    pub fn socket_expires_at_ms(&self) -> Option<u64> {
-        let of_socket = self.transport == Transport::Ws;
-        self.subscription.expires_at_ms().filter(|_| of_socket)
-    }
-}
-
-/// What a message asks of the object.
+/// What a client asks of the object.
 #[derive(Debug)]
 pub enum Asked {
-    /// To let the connection in, whose token is good.
-    Admit(Session),
+    /// To let the session in, whose token is good.
+    Admit,
     /// To note what the client says of itself.
-    Note(Session, Box<Up>),
-    /// Nothing: the message was answered here.
+    Note(Up),
+    /// Nothing: it was answered here.
     Nothing,
 }
 
-/// Reads a message of the connection `session`. One that breaks a rule ends it.
-pub fn hear(
-    socket: &WebSocket,
-    session: Session,
-    message: WebSocketIncomingMessage,
-    config: &Config,
-) -> Asked {
-    let WebSocketIncomingMessage::String(text) = message else {
-        websocket::close(socket, websocket::UNSUPPORTED, "messages are JSON text");
-        return Asked::Nothing;
+/// Reads a message of a session's client. One that breaks a rule ends the connection.
+pub fn hear(socket: &WebSocket, session: &Session, message: WebSocketIncomingMessage) -> Vec<Up> {
+    let message = match message {
+        WebSocketIncomingMessage::String(text) => Message::Text(text),
+        WebSocketIncomingMessage::Binary(bytes) => Message::Bytes(bytes),
     };
-    if text.len() > MAX_SUBSCRIBER_MESSAGE_BYTES {
-        websocket::close(socket, websocket::TOO_BIG, "the message is too large");
-        return Asked::Nothing;
-    }
-    match Up::from_json(&text) {
-        Err(MessageError::Event(error)) => {
-            publish_failed(socket, "", Status::Rejected, error.to_string());
-            Asked::Nothing
-        }
-        Err(error @ MessageError::Malformed { .. }) => {
-            websocket::close(socket, websocket::MALFORMED, &error.to_string());
-            Asked::Nothing
-        }
-        Ok(Up::Auth { token }) => admit(socket, session, token.as_str(), config),
-        Ok(_) if session.subscription.awaited => {
-            refuse(socket, &Error::TokenRequired);
-            Asked::Nothing
-        }
-        Ok(up) => Asked::Note(session, Box::new(up)),
-    }
+    session
+        .subscription
+        .wire
+        .codec()
+        .hear(&message)
+        .unwrap_or_else(|error| {
+            let code = match &error {
+                HearError::Kind(_) => UNSUPPORTED,
+                HearError::TooLarge => TOO_BIG,
+                HearError::Message(MessageError::Malformed { .. }) => MALFORMED,
+                HearError::Message(MessageError::Event(error)) => {
+                    publish_failed(socket, "", Status::Rejected, error.to_string());
+                    return vec![];
+                }
+            };
+            websocket::close(socket, code, &error.to_string());
+            vec![]
+        })
 }
 
-fn admit(socket: &WebSocket, mut session: Session, token: &str, config: &Config) -> Asked {
-    let topics = session.subscription.topics();
-    match access::admit_token(token, config, &topics, platform::now_ms()) {
-        Ok(claims) => {
-            let first = session.subscription.awaited;
-            session.subscription.claims = Some(claims);
-            session.subscription.awaited = false;
-            if first {
-                Asked::Admit(session)
-            } else {
-                // A fresh token in time: the connection lives on under it.
-                Asked::Note(session, Box::new(Up::Here { place: None }))
-            }
-        }
-        Err(error) => {
-            refuse(socket, &error);
-            Asked::Nothing
-        }
+/// Finds out what a client asks of the object: who it is, and what it may, is judged here.
+pub fn judge(socket: &WebSocket, session: &mut Session, up: Up, config: &Config) -> Asked {
+    let refused = match up {
+        Up::Auth { token } => match admit(session, token.as_str(), config) {
+            Ok(asked) => return asked,
+            Err(error) => error,
+        },
+        _ if session.subscription.awaited => Error::TokenRequired,
+        up => return Asked::Note(up),
+    };
+    refuse(socket, &refused);
+    Asked::Nothing
+}
+
+fn admit(session: &mut Session, token: &str, config: &Config) -> Result<Asked, Error> {
+    let subscription = &mut session.subscription;
+    let topics = subscription.topics();
+    let claims = access::admit_token(token, config, &topics, platform::now_ms())?;
+    subscription.claims = Some(claims);
+    if std::mem::take(&mut subscription.awaited) {
+        return Ok(Asked::Admit);
     }
+    // A fresh token in time: the connection lives on under it.
+    Ok(Asked::Note(Up::Here { place: None }))
 }
 
 /// Tells a client why it may not stay, and closes.
@@ -111,13 +91,13 @@ pub fn refuse(socket: &WebSocket, error: &Error) {
         Error::TokenRequired | Error::TokenRefused(_) | Error::TokensUnsupported => CLOSE_TOKEN,
         _ => websocket::TRY_AGAIN,
     };
-    let _ = socket.send_with_str(Down::Problem(problem).to_json());
+    say(socket, &Down::Problem(problem));
     websocket::close(socket, code, &error.to_string());
 }
 
 /// Tells a client what became of what it published.
 pub fn published(socket: &WebSocket, result: EventResult) {
-    let _ = socket.send_with_str(Down::Published(result).to_json());
+    say(socket, &Down::Published(result));
 }
 
 /// Tells a client why what it published was not taken.
@@ -130,7 +110,16 @@ pub fn publish_failed(socket: &WebSocket, id: &str, status: Status, reason: impl
     published(socket, result);
 }
 
-/// A new connection's secret id: what says at which object it is, and 128 random bits.
+/// Says something to a client, unless it has gone.
+fn say(socket: &WebSocket, down: &Down) {
+    if let Some(session) = sockets::attachment::<Session>(socket) {
+        for message in session.subscription.wire.codec().say(down) {
+            let _ = websocket::send(socket, &message);
+        }
+    }
+}
+
+/// Returns a new session's secret id: what says at which object it is, and 128 random bits.
 ///
 /// # Errors
 /// [`Error::Platform`] where the platform has no random bits.

@@ -186,7 +186,7 @@ async fn speak(
     }
 }
 
-/// The share of one link: all links feed the same pool.
+/// Returns the share of one link: all links feed the same pool.
 fn capacity_of_one(capacity: usize, desks: u32) -> u32 {
     let capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
     capacity.div_ceil(desks.max(1)).max(1)
@@ -198,7 +198,7 @@ struct Link {
 }
 
 impl Link {
-    /// The next message; `None` for what is no message of the link.
+    /// Waits for the next message; `None` for what is no message of the link.
     async fn hear(&mut self) -> Result<Option<FromEdge>, String> {
         let frame = match self.socket.next().await {
             Some(Ok(frame)) => frame,
@@ -230,7 +230,7 @@ impl Link {
         }
     }
 
-    /// Waits for the welcome and gives the number of desks.
+    /// Waits for the welcome and returns the number of desks.
     async fn welcome(&mut self) -> Result<u32, String> {
         loop {
             if let Some(FromEdge::Welcome { desks, .. }) = self.hear().await? {

@@ -25,7 +25,7 @@ const PAUSE_MS: u64 = 50;
 /// The same for a login that this origin can never take.
 const LONG_PAUSE_MS: u64 = 1000;
 
-/// Sees a lease through and gives the answer for the edge.
+/// Sees a lease through and returns the answer for the edge.
 pub(super) async fn work(
     pipeline: Pipeline,
     lease: String,
@@ -77,7 +77,7 @@ fn ticket_of(event: &Event, pipeline: &Pipeline) -> Result<Ticket, TicketError> 
     Ticket::admit(text, pipeline.keys(), now_ms(), pipeline.times())
 }
 
-/// How much of a lease may be spent on generating.
+/// Returns how much of a lease may be spent on generating.
 fn usable(expires_in: Duration) -> Duration {
     expires_in.saturating_sub(MARGIN.min(expires_in / 4))
 }

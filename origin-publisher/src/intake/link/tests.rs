@@ -28,7 +28,7 @@ use tokio_tungstenite::{
 use super::*;
 use crate::{
     config::EdgeConfig,
-    outbox::{Outbox, Take, Way},
+    outbox::{Outbox, PendingEntry, Way},
     testing::{self, key, login, ticket},
 };
 
@@ -56,7 +56,7 @@ impl FakeEdge {
         self.listener.local_addr().unwrap()
     }
 
-    /// The next link, its signature checked.
+    /// Returns the next link, its signature checked.
     async fn accept(&self) -> FakeLink {
         let (stream, _) = within(self.listener.accept()).await.unwrap();
         let (mut desk, mut message_id) = (String::new(), String::new());
@@ -80,7 +80,7 @@ impl FakeEdge {
         }
     }
 
-    /// The next link, welcomed; gives its hello too.
+    /// Returns the next link, welcomed, and its hello.
     async fn welcome(&self, desks: u32) -> (FakeLink, FromOrigin) {
         let mut link = self.accept().await;
         link.say(&FromEdge::Welcome {
@@ -162,18 +162,19 @@ impl Running {
         }
     }
 
-    /// What the outbox holds: tickets and outcomes.
+    /// Returns what the outbox holds: tickets and outcomes.
     async fn settled(&self) -> Vec<(String, Outcome)> {
-        let take = Take {
-            after: 0,
-            limit: 100,
-            bytes: usize::MAX,
-            only: None,
-        };
-        let pending = self.outbox.take("edge", Way::Event, take).await.unwrap();
+        let listed = self.outbox.list("edge", Way::Event, 0, 100).await.unwrap();
+        let ids = listed.into_iter().map(|(id, _)| id).collect();
+        let pending = self.outbox.read("edge", Way::Event, ids, usize::MAX);
+        let pending = pending.await.unwrap().into_iter();
         pending
-            .into_iter()
-            .map(|pending| (pending.ticket, pending.settlement.outcome))
+            .map(|pending| match pending.entry {
+                PendingEntry::Settlement { settlement, .. } => {
+                    (pending.subject, settlement.outcome)
+                }
+                PendingEntry::Update { .. } => panic!("an update among settlements"),
+            })
             .collect()
     }
 }

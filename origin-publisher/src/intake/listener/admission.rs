@@ -105,7 +105,7 @@ impl Admission {
         })
     }
 
-    /// The ticket of a message: the one it had before, or else the one that `mint` makes now. The
+    /// Returns the ticket of a message: the one it had before, or else the one that `mint` makes now. The
     /// second value tells whether it is new.
     ///
     /// # Errors

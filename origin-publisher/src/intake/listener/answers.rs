@@ -51,7 +51,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// As the client sees it. The kinds that an edge has too have its names.
+    /// Returns it as the client sees it. The kinds that an edge has too have its names.
     fn problem(self) -> Problem {
         let (status, slug, title, detail) = match self {
             Self::Body(detail) => (400, "malformed-login", "The login cannot be read", detail),

@@ -94,7 +94,7 @@ fn accepted(inner: &Inner, ticket: &Ticket) -> Result<Response, Refusal> {
     Ok((StatusCode::ACCEPTED, headers, Json(accepted)).into_response())
 }
 
-/// Random bytes for a ticket.
+/// Returns random bytes for a ticket.
 fn random() -> [u8; 10] {
     let mut bytes = [0; 10];
     // Without random numbers there can be no unguessable tickets, and so no service.

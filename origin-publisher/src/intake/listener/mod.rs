@@ -58,7 +58,7 @@ struct Inner {
 }
 
 impl Listener {
-    /// A listener that hands logins to `pipeline`. `auth` and `login_keys` say who may send one,
+    /// Makes a listener that hands logins to `pipeline`. `auth` and `login_keys` say who may send one,
     /// `edge_url` (without a slash at its end) is where offers will be found, `node` is this origin's name.
     #[must_use]
     pub fn new(
@@ -81,7 +81,7 @@ impl Listener {
         }
     }
 
-    /// The routes.
+    /// Returns the routes.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/login", post(login::login))

@@ -64,7 +64,7 @@ pub async fn serve(listener: Listener, socket: TcpListener) {
     }
 }
 
-/// The next connection, once there is a place for it.
+/// Accepts the next connection, once there is a place for it.
 async fn accept(
     socket: &TcpListener,
     places: &Arc<Semaphore>,
@@ -82,7 +82,7 @@ async fn accept(
     }
 }
 
-/// One connection, HTTP/1 or HTTP/2.
+/// Serves one connection, HTTP/1 or HTTP/2.
 fn connection(
     stream: TcpStream,
     router: Router,

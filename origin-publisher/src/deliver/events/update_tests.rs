@@ -14,7 +14,7 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::a
 
 use super::*;
 use crate::{
-    deliver::{Counters, Listeners, Told},
+    deliver::{Counters, Listeners, Outcome},
     outbox::{Entry, Outbox, TopicUpdate, Way},
     testing::{self, delivered, key, update},
 };
@@ -109,9 +109,9 @@ impl Respond for FakeEdge {
 struct Running {
     edge: FakeEdge,
     outbox: Outbox,
-    told: mpsc::Receiver<Told>,
+    outcomes: mpsc::Receiver<Outcome>,
     shutdown: Shutdown,
-    lane: Option<UpdateLane>,
+    lane: Option<EventLane>,
     _server: MockServer,
     _folder: TempDir,
 }
@@ -126,8 +126,8 @@ impl Running {
             .await;
         let (outbox, folder) = testing::outbox(true);
         let shutdown = Shutdown::default();
-        let (tell, told) = mpsc::channel(1000);
-        let lane = UpdateLane {
+        let (send, outcomes) = mpsc::channel(1000);
+        let lane = EventLane {
             poster: Poster {
                 name: "edge".to_owned(),
                 url: format!("{}/events", server.uri()),
@@ -136,16 +136,18 @@ impl Running {
                 outbox: outbox.clone(),
                 counters: Arc::new(Counters::default()),
                 listeners: Listeners {
-                    told: Some(tell),
+                    outcomes: Some(send),
                     refused: None,
                 },
             },
+            way: Way::Update,
+            ticket_keys: None,
             shutdown: shutdown.clone(),
         };
         Self {
             edge,
             outbox,
-            told,
+            outcomes,
             shutdown,
             lane: Some(lane),
             _server: server,
@@ -205,9 +207,12 @@ async fn an_update_arrives_as_it_was_kept_with_the_stamp_of_its_publishing() {
     assert!(Stamps::of_event(&event).get(Point::Published).unwrap() >= before);
     event.extensions.clear();
     assert_eq!(&event, sent.event());
-    let told = running.told.recv().await.unwrap();
-    assert_eq!(told.topic.as_deref(), Some("scores/nba"));
-    assert_eq!((told.id.as_str(), told.status), ("1", Status::Accepted));
+    let outcome = running.outcomes.recv().await.unwrap();
+    assert_eq!(outcome.subject, "scores/nba");
+    assert_eq!(
+        (outcome.id.as_str(), outcome.status),
+        ("1", Status::Accepted)
+    );
 }
 
 #[tokio::test]
@@ -293,7 +298,7 @@ async fn a_refused_update_is_dropped_and_told_and_the_next_ones_go_on() {
     assert_eq!(running.taken("a"), ["a0", "a2"]);
     let mut told = Vec::new();
     while told.len() < 3 {
-        let one = running.told.recv().await.unwrap();
+        let one = running.outcomes.recv().await.unwrap();
         told.push((one.id, one.status));
     }
     let expected = [
@@ -310,8 +315,11 @@ async fn what_expired_is_not_sent_and_told() {
     let expired = TopicUpdate::new(update("a", "1").event().clone(), now_ms()).unwrap();
     running.deliver(vec![expired, update("a", "2")]).await;
     assert_eq!(running.taken("a"), ["2"]);
-    let told = running.told.recv().await.unwrap();
-    assert_eq!((told.id.as_str(), told.status), ("1", Status::Rejected));
+    let outcome = running.outcomes.recv().await.unwrap();
+    assert_eq!(
+        (outcome.id.as_str(), outcome.status),
+        ("1", Status::Rejected)
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What delivery of events promises.
+//! What delivery of settlements promises.
 
 use std::{collections::HashMap, sync::Mutex, time::Instant as StdInstant};
 
@@ -71,7 +71,7 @@ impl Respond for FakeEdge {
 }
 
 impl FakeEdge {
-    /// How often each event came, by its id.
+    /// Returns how often each event came, by its id.
     fn comings(&self) -> HashMap<String, usize> {
         let mut comings = HashMap::new();
         for event in self.0.lock().unwrap().batches.iter().flatten() {
@@ -96,7 +96,7 @@ struct Running {
 }
 
 impl Running {
-    /// A lane that is ready to run, without KV.
+    /// Returns a lane that is ready to run, without KV.
     async fn new() -> Self {
         let server = MockServer::start().await;
         let edge = FakeEdge::default();
@@ -116,7 +116,8 @@ impl Running {
                 counters: Arc::clone(&counters),
                 listeners: Listeners::default(),
             },
-            ticket_keys: ticket_keys(),
+            way: Way::Event,
+            ticket_keys: Some(ticket_keys()),
             shutdown: shutdown.clone(),
         };
         Self {
@@ -249,9 +250,16 @@ async fn no_body_is_larger_than_an_edge_takes() {
     running
         .deliver(
             (0..30)
-                .map(|_| {
+                .map(|number| {
+                    // What says that it is JSON, and is not, is larger than it looks.
+                    let is_text = number % 3 == 0;
                     entry(Outcome::Ready {
-                        media_type: "text/plain".to_owned(),
+                        media_type: if is_text {
+                            "text/plain"
+                        } else {
+                            "application/json"
+                        }
+                        .to_owned(),
                         content: Content::Inline(large.clone()),
                     })
                 })

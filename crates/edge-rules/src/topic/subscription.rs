@@ -1,27 +1,19 @@
-//! What the Worker tells a Durable Object of a client that subscribes there.
+//! What a client asks for that subscribes, as the Worker tells it to a Durable Object.
 
 use std::time::Duration;
 
-use headstart_edge_rules::topic::region::Region;
 use headstart_protocol::{
     cursor::Cursors, presence::SubscriberPlace, token::Claims, topic::TopicName,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{http::request::RequestContext, platform, topic::access};
-
-/// A topic that a client wants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wanted {
-    /// The topic.
-    pub topic: TopicName,
-    /// The sequence number after which the client resumes.
-    pub cursor: Option<u64>,
-}
+use crate::topic::{catch_up::Wanted, region::Region, wires::Wire};
 
 /// A request to subscribe, checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Subscription {
+    /// How the client is spoken to.
+    pub wire: Wire,
     /// The topics, each once, in the order in which the client named them.
     pub wanted: Vec<Wanted>,
     /// Whether the current value comes first of each topic that the client has no cursor of.
@@ -38,36 +30,8 @@ pub struct Subscription {
     pub node: String,
 }
 
-/// What the platform says of where a client is, as far as it says it.
-#[derive(Debug, Default, Deserialize)]
-struct Whereabouts {
-    #[serde(default)]
-    continent: String,
-    #[serde(default)]
-    country: String,
-    longitude: Option<f64>,
-}
-
 impl Subscription {
-    /// Returns a request that begins at the heads of these topics.
-    pub fn new(context: &RequestContext, topics: Vec<TopicName>, claims: Option<Claims>) -> Self {
-        let at: Whereabouts = platform::client_place(&context.request);
-        let wanted = topics.into_iter().map(|topic| Wanted {
-            topic,
-            cursor: None,
-        });
-        Self {
-            wanted: wanted.collect(),
-            latest: false,
-            place: platform::client_place(&context.request),
-            region: Region::of_client(&at.continent, &at.country, at.longitude),
-            claims,
-            awaited: false,
-            node: context.node.to_string(),
-        }
-    }
-
-    /// With the cursors of a client that resumes.
+    /// Adds the cursors of a client that resumes.
     #[must_use]
     pub fn after(mut self, cursors: &Cursors) -> Self {
         for wanted in &mut self.wanted {
@@ -77,49 +41,60 @@ impl Subscription {
     }
 
     /// Returns the topics, in their order.
+    #[must_use]
     pub fn topics(&self) -> Vec<TopicName> {
         let topics = self.wanted.iter();
         topics.map(|wanted| wanted.topic.clone()).collect()
     }
 
     /// Returns whether `topic` is one of the topics.
+    #[must_use]
     pub fn has(&self, topic: &TopicName) -> bool {
         self.wanted.iter().any(|wanted| wanted.topic == *topic)
     }
 
-    /// Returns the sequence number after which the client begins on a topic whose newest update is `head`:
-    /// its cursor, else before the current value where it wants that first, else the head.
-    pub fn begins_after(&self, cursor: Option<u64>, head: u64) -> u64 {
-        let before = u64::from(self.latest);
-        cursor.unwrap_or(head.saturating_sub(before))
-    }
-
-    /// Returns when the right to read ends, in milliseconds since the Unix epoch: never, where no topic needs
-    /// one.
+    /// Returns when the right to read ends, in milliseconds since the Unix epoch; `None` for never.
+    #[must_use]
     pub fn expires_at_ms(&self) -> Option<u64> {
         let topics = self.wanted.iter().map(|wanted| &wanted.topic);
-        access::expires_at_ms(topics, self.claims.as_ref())
+        expires_at_ms(topics, self.claims.as_ref())
     }
 
-    /// For how long the right to read lasts from `now_ms` on; `None` for ever.
+    /// Returns for how long the right to read lasts from `now_ms` on; `None` for ever.
+    #[must_use]
     pub fn right_lasts(&self, now_ms: u64) -> Option<Duration> {
         let expires_at_ms = self.expires_at_ms()?;
         Some(Duration::from_millis(expires_at_ms.saturating_sub(now_ms)))
     }
 }
 
+/// Returns when the right to read `topics` ends, in milliseconds since the Unix epoch: never, where none
+/// of them needs one.
+#[must_use]
+pub fn expires_at_ms<'a>(
+    mut topics: impl Iterator<Item = &'a TopicName>,
+    claims: Option<&Claims>,
+) -> Option<u64> {
+    let claims = claims?;
+    topics
+        .any(TopicName::is_private)
+        .then(|| claims.expires_at_ms())
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn subscription(topics: &[&str], latest: bool) -> Subscription {
+    /// Returns a subscription to these topics at their heads, whose token ends at 17 s.
+    pub(in crate::topic) fn subscription(topics: &[&str], wire: Wire) -> Subscription {
         let wanted = topics.iter().map(|name| Wanted {
             topic: TopicName::parse(name).unwrap(),
             cursor: None,
         });
         Subscription {
+            wire,
             wanted: wanted.collect(),
-            latest,
+            latest: false,
             place: SubscriberPlace::default(),
             region: Region::Weur,
             claims: serde_json::from_str(r#"{"exp":17}"#).unwrap(),
@@ -129,26 +104,17 @@ mod tests {
     }
 
     #[test]
-    fn a_subscriber_begins_at_its_cursor_else_where_it_asks_to() {
-        let begins = |cursor, latest, head| subscription(&["a"], latest).begins_after(cursor, head);
-        assert_eq!(begins(Some(3), true, 9), 3);
-        assert_eq!(begins(None, true, 9), 8);
-        assert_eq!(begins(None, false, 9), 9);
-        assert_eq!(begins(None, true, 0), 0);
-    }
-
-    #[test]
     fn each_topic_has_the_cursor_that_names_it() {
         let topics = ["a", "b"].map(|name| TopicName::parse(name).unwrap());
         let cursors = Cursors::parse("b=7", &topics).unwrap();
-        let wanted = subscription(&["a", "b"], false).after(&cursors).wanted;
+        let wanted = subscription(&["a", "b"], Wire::Sse).after(&cursors).wanted;
         let at: Vec<_> = wanted.iter().map(|wanted| wanted.cursor).collect();
         assert_eq!(at, [None, Some(7)]);
     }
 
     #[test]
     fn a_private_topic_among_them_ends_with_the_token() {
-        let expires = |topics: &[&str]| subscription(topics, false).expires_at_ms();
+        let expires = |topics: &[&str]| subscription(topics, Wire::Sse).expires_at_ms();
         assert_eq!(expires(&["a", "private/a"]), Some(17_000));
         assert_eq!(expires(&["a", "b"]), None);
     }
