@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     client::Client,
-    edge_config::{EdgeConfig, root},
+    edge_config::{EdgeConfig, MODULE, root},
     process::ProcessGroup,
     wait::until,
 };
@@ -127,6 +127,9 @@ pub(crate) fn configure(folder: &TempDir, config: &EdgeConfig) {
         (".dev.vars", config.dev_vars()),
     ] {
         fs::write(folder.path().join(file), text).expect("the edge's folder can be written");
+    }
+    if let Some(text) = config.module() {
+        fs::write(folder.path().join(MODULE), text).expect("the edge's folder can be written");
     }
 }
 

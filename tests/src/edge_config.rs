@@ -32,12 +32,17 @@ pub fn worker() -> PathBuf {
     main
 }
 
+/// The file in an edge's folder that a module around the Worker is written to.
+pub(crate) const MODULE: &str = "around.mjs";
+
 /// The settings of one edge.
 #[derive(Debug, Clone)]
 pub struct EdgeConfig {
     vars: Vec<(String, String)>,
     secrets: Vec<(String, String)>,
     logins_per_minute: u32,
+    /// A module around the Worker, by its path in `tests/`.
+    around: Option<&'static str>,
 }
 
 impl Default for EdgeConfig {
@@ -61,6 +66,7 @@ impl Default for EdgeConfig {
                 .map(|(name, value)| (name.to_owned(), value))
                 .to_vec(),
             logins_per_minute: 1_000_000,
+            around: None,
         }
     }
 }
@@ -96,6 +102,20 @@ impl EdgeConfig {
         self
     }
 
+    /// With a module of `tests/` around the Worker, which it imports as `WORKER`.
+    #[must_use]
+    pub fn around(mut self, module: &'static str) -> Self {
+        self.around = Some(module);
+        self
+    }
+
+    /// The text of the module around the Worker, if there is one.
+    pub(crate) fn module(&self) -> Option<String> {
+        let module = fs::read_to_string(root().join("tests").join(self.around?))
+            .expect("the module is in the repository");
+        Some(module.replace("WORKER", &worker().display().to_string()))
+    }
+
     /// The text of `wrangler.toml` with these settings. It names the prebuilt Worker, so that nothing
     /// is built when an edge starts.
     pub(crate) fn wrangler_toml(&self) -> String {
@@ -105,7 +125,11 @@ impl EdgeConfig {
         config.remove("build");
         let worker = worker();
         let pages = worker.with_file_name("pages");
-        config.insert("main".to_owned(), worker.display().to_string().into());
+        let main = match self.around {
+            Some(_) => MODULE.to_owned(),
+            None => worker.display().to_string(),
+        };
+        config.insert("main".to_owned(), main.into());
         config["assets"]["directory"] = pages.display().to_string().into();
         let vars = config
             .entry("vars")

@@ -1,6 +1,6 @@
 //! What a Durable Object gets when it first needs it: its store, and what it remembers.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 
 use crate::http::error::Error;
 
@@ -46,28 +46,40 @@ impl<T> Lazy<T> {
 
 /// What an object remembers, once it is loaded.
 #[derive(Debug)]
-pub struct Loaded<T>(RefCell<Option<T>>);
+pub struct Loaded<T> {
+    value: RefCell<Option<T>>,
+    loads: Cell<u32>,
+}
 
 impl<T> Default for Loaded<T> {
     fn default() -> Self {
-        Self(RefCell::new(None))
+        Self {
+            value: RefCell::new(None),
+            loads: Cell::new(0),
+        }
     }
 }
 
 impl<T> Loaded<T> {
     /// Returns whether it is loaded.
     pub fn is_loaded(&self) -> bool {
-        self.0.borrow().is_some()
+        self.value.borrow().is_some()
     }
 
     /// Loads it, in place of what was there.
     pub fn load(&self, value: T) {
-        *self.0.borrow_mut() = Some(value);
+        *self.value.borrow_mut() = Some(value);
+        self.loads.set(self.loads.get() + 1);
+    }
+
+    /// Returns how often it was loaded: what was begun before the last time is about something else.
+    pub fn loads(&self) -> u32 {
+        self.loads.get()
     }
 
     /// Forgets it: it is to be loaded again.
     pub fn forget(&self) {
-        *self.0.borrow_mut() = None;
+        *self.value.borrow_mut() = None;
     }
 
     /// Works with it.
@@ -75,7 +87,7 @@ impl<T> Loaded<T> {
     /// # Errors
     /// [`Error::Platform`] while it is not loaded.
     pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Result<R, Error> {
-        let mut memory = self.0.borrow_mut();
+        let mut memory = self.value.borrow_mut();
         let memory = memory.as_mut();
         memory
             .map(work)
@@ -108,5 +120,7 @@ mod tests {
         assert_eq!(memory.with(|value| *value).unwrap(), 2);
         memory.forget();
         assert!(!memory.is_loaded());
+        memory.load(3);
+        assert_eq!(memory.loads(), 2);
     }
 }

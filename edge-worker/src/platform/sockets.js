@@ -133,8 +133,39 @@ export function openStream(of, id, group, attachment, heartbeat, heartbeatMs, li
   );
 }
 
-// Writes each of `first` to a stream, which is told what is broadcast from now on.
-export function beginStream(of, id, first) {
+// What waits, by its object's context, to be written into streams.
+const waiting = new WeakMap();
+
+// Does `write` once all that the object has stored is durable, and after whatever waits already. The
+// platform's output gate holds back messages of WebSockets and the beginning of an answer until then, but
+// not what is written into an open stream.
+async function whenDurable(context, write) {
+  const before = waiting.get(context);
+  if (before !== undefined) {
+    before.push(write);
+    return;
+  }
+  const writes = [write];
+  waiting.set(context, writes);
+  while (writes.length > 0) {
+    const next = writes.splice(0);
+    try {
+      await context.storage.sync();
+    } catch {
+      // What was stored is lost. The platform ends the object and its streams with it.
+      break;
+    }
+    for (const write of next) write();
+  }
+  waiting.delete(context);
+}
+
+// Writes each of `first` to a stream, which is told what is broadcast from then on.
+export function beginStream(context, of, id, first) {
+  whenDurable(context, () => begin(of, id, first));
+}
+
+function begin(of, id, first) {
   const streams = open.get(of);
   const stream = streams?.all.get(id);
   if (stream === undefined) return;
@@ -150,13 +181,16 @@ export function beginStream(of, id, first) {
 export function openAndBegin(of, first, heartbeat, heartbeatMs, lifeMs) {
   const id = Symbol('a stream without a name');
   const stream = openStream(of, id, '', '', heartbeat, heartbeatMs, lifeMs);
-  beginStream(of, id, [first]);
+  begin(of, id, [first]);
   return stream;
 }
 
-// Ends all streams, after what was written to them.
-export function endStreams(of) {
-  for (const stream of [...(open.get(of)?.all.values() ?? [])]) close(of, stream);
+// Writes `last` to all streams and ends them.
+export function finishStreams(context, of, last) {
+  whenDurable(context, () => {
+    writeStreams(of, '', [last]);
+    for (const stream of [...(open.get(of)?.all.values() ?? [])]) close(of, stream);
+  });
 }
 
 // Ends a stream.
@@ -241,7 +275,12 @@ export function takeEnded(of) {
   return ids.join('\n');
 }
 
-// Writes each of `messages`, which are bytes, to every stream of a group.
+// Writes each of `messages`, which are bytes, to every stream of a group, once it is durable.
+export function tellStreams(context, of, group, messages) {
+  whenDurable(context, () => writeStreams(of, group, messages));
+}
+
+// The same at once: of what is nowhere stored.
 export function writeStreams(of, group, messages) {
   for (const stream of [...(open.get(of)?.groups.get(group) ?? [])]) {
     for (const bytes of messages) write(of, stream, bytes);

@@ -37,7 +37,7 @@ extern "C" {
     ) -> ReadableStream;
 
     #[wasm_bindgen(js_name = beginStream)]
-    fn begin_stream_js(of: &str, id: &str, first: &Array);
+    fn begin_stream_js(context: &JsValue, of: &str, id: &str, first: &Array);
 
     #[wasm_bindgen(js_name = openAndBegin)]
     fn open_and_begin_js(
@@ -57,14 +57,17 @@ extern "C" {
     #[wasm_bindgen(js_name = streamCount)]
     fn stream_count_js(of: &str) -> u32;
 
-    #[wasm_bindgen(js_name = endStreams)]
-    fn end_streams_js(of: &str);
+    #[wasm_bindgen(js_name = finishStreams)]
+    fn finish_streams_js(context: &JsValue, of: &str, last: &Uint8Array);
 
     #[wasm_bindgen(js_name = takeEnded)]
     fn take_ended_js(of: &str) -> String;
 
     #[wasm_bindgen(js_name = writeStreams)]
     fn write_streams_js(of: &str, group: &str, messages: &Array);
+
+    #[wasm_bindgen(js_name = tellStreams)]
+    fn tell_streams_js(context: &JsValue, of: &str, group: &str, messages: &Array);
 
     #[wasm_bindgen(catch, js_name = acceptSocket)]
     fn accept_socket_js(
@@ -142,10 +145,10 @@ impl Sockets {
         )
     }
 
-    /// Writes to a subscriber's stream, and from now on whatever its group is told. Where it has gone
-    /// meanwhile, nothing happens.
+    /// Writes to a subscriber's stream, once all that the object has stored is durable, and from then on
+    /// whatever its group is told. Where it has gone meanwhile, nothing happens.
     pub fn begin_stream(&self, id: &str, first: &[Message]) {
-        begin_stream_js(&self.subscribers, id, &values(first));
+        begin_stream_js(&self.context, &self.subscribers, id, &values(first));
     }
 
     /// Ends a subscriber's stream.
@@ -161,8 +164,8 @@ impl Sockets {
             .collect()
     }
 
-    /// Writes to every stream and live WebSocket of some groups. Whoever does not keep up is dropped, and
-    /// delays nobody.
+    /// Writes to every stream and live WebSocket of some groups, once all that the object has stored is
+    /// durable. Whoever does not keep up is dropped, and delays nobody.
     pub fn tell(&self, encoded: &Encoded) {
         let codec = encoded.wire.codec();
         let messages = values(&encoded.messages);
@@ -175,7 +178,7 @@ impl Sockets {
             }
         } else {
             for group in &encoded.groups {
-                write_streams_js(&self.subscribers, group, &messages);
+                tell_streams_js(&self.context, &self.subscribers, group, &messages);
             }
         }
     }
@@ -218,19 +221,25 @@ impl Sockets {
 /// Streams at an object that are all written the same: of those who wait for a ticket, or who watch who is
 /// connected.
 #[derive(Debug)]
-pub struct Streams(String);
+pub struct Streams {
+    context: JsValue,
+    of: String,
+}
 
 impl Streams {
     /// Returns the streams of an object.
     pub fn of(state: &State) -> Self {
-        Self(format!("{} all", state.id()))
+        Self {
+            context: AsRef::<JsValue>::as_ref(state.as_raw()).clone(),
+            of: format!("{} all", state.id()),
+        }
     }
 
     /// Opens a stream that begins with `first`, and ends after about `life` and not later than in
     /// `at_most`.
     pub fn open(&self, first: &[u8], life: Duration, at_most: Option<Duration>) -> ReadableStream {
         open_and_begin_js(
-            &self.0,
+            &self.of,
             &Uint8Array::from(first),
             &Uint8Array::from(HEARTBEAT),
             with_jitter(HEARTBEAT_EVERY),
@@ -240,17 +249,17 @@ impl Streams {
 
     /// Returns how many there are.
     pub fn count(&self) -> u32 {
-        stream_count_js(&self.0)
+        stream_count_js(&self.of)
     }
 
-    /// Writes to all of them. Whoever does not keep up is dropped.
+    /// Writes to all of them at once: what is nowhere stored. Whoever does not keep up is dropped.
     pub fn write(&self, bytes: &[u8]) {
-        write_streams_js(&self.0, "", &Array::of1(&Uint8Array::from(bytes)));
+        write_streams_js(&self.of, "", &Array::of1(&Uint8Array::from(bytes)));
     }
 
-    /// Ends all of them, after what was written.
-    pub fn end(&self) {
-        end_streams_js(&self.0);
+    /// Writes to all of them and ends them, once all that the object has stored is durable.
+    pub fn finish(&self, last: &[u8]) {
+        finish_streams_js(&self.context, &self.of, &Uint8Array::from(last));
     }
 }
 

@@ -256,8 +256,7 @@ impl TicketObject {
 
     fn tell_waiters(&self, settlement: &Settlement, ticket: &Ticket) {
         let frame = delivery::frame(settlement, ticket, platform::now_ms());
-        self.streams.write(&frame);
-        self.streams.end();
+        self.streams.finish(&frame);
         wake::wake_all(&self.object());
         for socket in self.state.get_websockets() {
             deliver(&socket, settlement, ticket);

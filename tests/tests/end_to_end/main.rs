@@ -34,5 +34,6 @@ mod topics_resume;
 mod topics_several;
 mod topics_several_private;
 mod topics_sockets;
+mod topics_storage;
 mod topics_subscribe;
 mod waiting;

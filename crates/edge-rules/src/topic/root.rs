@@ -84,6 +84,18 @@ pub enum RootEffect {
     Fanout(fanout::Effect),
 }
 
+impl RootEffect {
+    /// Returns whether something is stored. The writes of one call go together, before all else.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        match self {
+            Self::Append { .. } | Self::Trim(_) | Self::SaveTold(_) | Self::SaveInKv(_) => true,
+            Self::Tell(_) | Self::FlushIn(_) | Self::WriteKv(_) => false,
+            Self::Fanout(effect) => !matches!(effect, fanout::Effect::Push(_)),
+        }
+    }
+}
+
 /// The root.
 #[derive(Debug)]
 pub struct RootState {

@@ -5,7 +5,7 @@
 //! Touches its own SQLite (`store.rs`), its alarm, its connections (`sockets.rs`), its topics' roots and
 //! the other relays of its region.
 
-use std::{pin::pin, rc::Rc, time::Duration};
+use std::{cell::RefCell, pin::pin, rc::Rc, time::Duration};
 
 use futures_util::{future::join_all, poll};
 use headstart_edge_rules::topic::{
@@ -36,7 +36,7 @@ use crate::{
         self,
         durable_object::{ObjectHandlers, durable_object},
         lazy::{Lazy, Loaded},
-        wake, websocket,
+        sql, wake, websocket,
     },
     topic::{
         relay::{self, store::RelayStore},
@@ -60,15 +60,10 @@ pub struct Relay {
     env: Env,
     sessions: Sessions,
     store: Lazy<RelayStore>,
-    /// Loaded by the first request.
-    memory: Loaded<Memory>,
-}
-
-#[derive(Debug)]
-struct Memory {
-    relay: RelayState,
+    /// Loaded by the first request, and anew after a write that failed.
+    state: Loaded<RelayState>,
     /// What subscribers publish, each with the WebSocket that it came over.
-    queue: PublishQueue<(WebSocket, Event)>,
+    queue: RefCell<PublishQueue<(WebSocket, Event)>>,
 }
 
 durable_object!(RelayDo, Relay);
@@ -80,7 +75,8 @@ impl ObjectHandlers for Relay {
             sessions: Sessions::of(state),
             env,
             store: Lazy::default(),
-            memory: Loaded::default(),
+            state: Loaded::default(),
+            queue: RefCell::default(),
         }
     }
 
@@ -140,7 +136,7 @@ impl Relay {
 
     /// Loads the relay.
     fn begin(self: &Rc<Self>, name: &RelayName, config: &Config) -> Result<(), Error> {
-        if self.memory.is_loaded() {
+        if self.state.is_loaded() {
             return Ok(());
         }
         self.sessions.restore();
@@ -152,10 +148,7 @@ impl Relay {
         let (relay, effects) = RelayState::restore(name.clone(), capacity, heads, |topic| {
             self.sessions.subscribers(topic)
         });
-        self.memory.load(Memory {
-            relay,
-            queue: PublishQueue::default(),
-        });
+        self.state.load(relay);
         self.carry_out(effects)
     }
 
@@ -189,8 +182,13 @@ impl Relay {
 
     /// Sends a follow; whoever waits for its answer goes on then.
     async fn follow(self: &Rc<Self>, order: FollowOrder) -> Result<(), Error> {
+        let loads = self.state.loads();
         let answer = root::client::follow(&self.env, &order.topic, &order.follow);
         let answer = platform::within(ASK_WITHIN, answer).await;
+        if loads != self.state.loads() {
+            // It was loaded anew: its follows are numbered from the beginning.
+            return Ok(());
+        }
         let told = self.follow_ended(&order, answer);
         wake::wake_all(&self.waiting_for(&order.topic));
         told?;
@@ -206,29 +204,41 @@ impl Relay {
         match answer {
             Ok(FollowAnswer { missed, .. }) => {
                 let subscribers = self.sessions.subscribers(&order.topic);
-                let effects = self.with(|memory| {
-                    let relay = &mut memory.relay;
-                    relay.follow_answered(order, &missed, subscribers, now)
-                })?;
+                let effects =
+                    self.with(|relay| relay.follow_answered(order, &missed, subscribers, now))?;
                 self.carry_out(effects)
             }
             Err(error) => {
                 error.log();
-                self.with(|memory| memory.relay.follow_failed(order, now))
+                self.with(|relay| relay.follow_failed(order, now))
             }
         }
+    }
+
+    /// Takes the next batch of what subscribers publish out of the queue.
+    fn next_batch(&self) -> Option<(TopicName, Vec<(WebSocket, Event)>)> {
+        self.queue.borrow_mut().next_batch()
     }
 
     fn waiting_for(&self, topic: &TopicName) -> String {
         format!("{} follows {topic}", self.sessions.sockets.object())
     }
 
+    /// Where a write fails, what was decided is forgotten, and nobody is told: the next event loads what is
+    /// stored.
     fn carry_out(&self, effects: Vec<RelayEffect>) -> Result<(), Error> {
+        let saved = effects.iter().try_for_each(|effect| match effect {
+            RelayEffect::SaveHead(topic, head) => self.store()?.set_head(topic, *head),
+            RelayEffect::ForgetHead(topic) => self.store()?.forget_head(topic),
+            RelayEffect::Tell(..) => Ok(()),
+        });
+        if saved.is_err() {
+            self.state.forget();
+            return saved;
+        }
         for effect in effects {
-            match effect {
-                RelayEffect::SaveHead(topic, head) => self.store()?.set_head(&topic, head)?,
-                RelayEffect::ForgetHead(topic) => self.store()?.forget_head(&topic)?,
-                RelayEffect::Tell(topic, applied) => self.tell(&topic, &applied),
+            if let RelayEffect::Tell(topic, applied) = effect {
+                self.tell(&topic, &applied);
             }
         }
         Ok(())
@@ -241,7 +251,7 @@ impl Relay {
             updates: &applied.updates,
             delivered_at_ms: platform::now_ms(),
         };
-        let head = |topic: &TopicName| self.with(|memory| memory.relay.head(topic));
+        let head = |topic: &TopicName| self.with(|relay| relay.head(topic));
         self.sessions
             .tell(&batch, |topic| head(topic).ok().flatten().unwrap_or(0));
     }
@@ -290,14 +300,14 @@ impl Relay {
     fn apply(&self, push: &Push) -> Result<PushAnswer, Error> {
         sessions::object::forget_ended(self)?;
         let subscribers = self.sessions.subscribers(&push.topic);
-        let (answer, effects) = self.with(|memory| memory.relay.apply(push, subscribers))?;
+        let (answer, effects) = self.with(|relay| relay.apply(push, subscribers))?;
         self.carry_out(effects)?;
         Ok(answer)
     }
 
     /// Sends what subscribers have published to the topics' roots, in its order.
     async fn publish_all(self: &Rc<Self>) -> Result<(), Error> {
-        while let Some((topic, batch)) = self.with(|memory| memory.queue.next_batch())? {
+        while let Some((topic, batch)) = self.next_batch() {
             let events: Vec<&Event> = batch.iter().map(|(_, event)| event).collect();
             let published = root::client::publish(&self.env, &topic, &events);
             match platform::within(ASK_WITHIN, published).await {
@@ -337,7 +347,7 @@ impl Relay {
             let subscribers = self.sessions.subscribers(&topic);
             (topic, subscribers)
         });
-        self.with(|memory| memory.relay.tick(topics, random, now))
+        self.with(|relay| relay.tick(topics, random, now))
     }
 
     async fn follow_all(self: &Rc<Self>, orders: Vec<FollowOrder>) -> Result<(), Error> {
@@ -379,14 +389,17 @@ impl Relay {
             return Ok(store);
         }
         self.store.get(|| {
-            let store = RelayStore::open(self.sessions.state().storage().sql())?;
-            self.with(|memory| store.set_name(memory.relay.name()))??;
-            Ok(store)
+            let state = self.sessions.state();
+            sql::transaction(state, || {
+                let store = RelayStore::open(state.storage().sql())?;
+                self.with(|relay| store.set_name(relay.name()))??;
+                Ok(store)
+            })
         })
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Memory) -> T) -> Result<T, Error> {
-        self.memory.with(work)
+    fn with<T>(&self, work: impl FnOnce(&mut RelayState) -> T) -> Result<T, Error> {
+        self.state.with(work)
     }
 }
 
@@ -400,7 +413,7 @@ impl SubscriberObject for Relay {
     }
 
     fn begin_again(self: &Rc<Self>, config: &Config) -> Result<bool, Error> {
-        if self.memory.is_loaded() {
+        if self.state.is_loaded() {
             return Ok(true);
         }
         let name = match self.stored()? {
@@ -415,23 +428,21 @@ impl SubscriberObject for Relay {
 
     fn next_due(&self) -> Result<Option<u64>, Error> {
         let subscribers = |topic: &TopicName| self.sessions.subscribers(topic);
-        self.with(|memory| memory.relay.next_due(subscribers))
+        self.with(|relay| relay.next_due(subscribers))
     }
 
     fn address(&self) -> Result<String, Error> {
-        self.with(|memory| memory.relay.name().address())
+        self.with(|relay| relay.name().address())
     }
 
     async fn catch_up(self: &Rc<Self>, subscription: Subscription) -> Result<Vec<Missed>, Error> {
         let Subscription { wanted, latest, .. } = subscription;
-        let mut catch_up = self.with(|memory| memory.relay.catch_up(wanted, latest))?;
+        let mut catch_up = self.with(|relay| relay.catch_up(wanted, latest))?;
         loop {
             let (random, now) = (random()?, platform::now_ms());
             let subscribers = |topic: &TopicName| self.sessions.subscribers(topic);
-            let progress = self.with(|memory| {
-                let relay = &mut memory.relay;
-                relay.advance(&mut catch_up, subscribers, random, now)
-            })?;
+            let progress =
+                self.with(|relay| relay.advance(&mut catch_up, subscribers, random, now))?;
             let needs = match progress {
                 Progress::Ready(missed) => {
                     self.tell_how_full()?;
@@ -446,7 +457,7 @@ impl SubscriberObject for Relay {
             // None of them is given up half-way, even where another one has failed.
             for brought in join_all(needs.into_iter().map(|need| self.bring(need))).await {
                 if let Some((topic, missed)) = brought? {
-                    self.with(|memory| memory.relay.missed(&mut catch_up, &topic, missed))?;
+                    self.with(|relay| relay.missed(&mut catch_up, &topic, missed))?;
                 }
             }
         }
@@ -459,7 +470,8 @@ impl SubscriberObject for Relay {
         event: Event,
     ) -> Result<(), Error> {
         let update = (socket.clone(), event);
-        if self.with(|memory| memory.queue.push(topic, update))? {
+        let is_first = self.queue.borrow_mut().push(topic, update);
+        if is_first {
             self.later(|relay| async move { relay.publish_all().await });
         }
         Ok(())
@@ -467,7 +479,7 @@ impl SubscriberObject for Relay {
 
     fn emptied(&self, topics: Vec<TopicName>) -> Result<(), Error> {
         for topic in topics {
-            let effects = self.with(|memory| memory.relay.emptied(&topic))?;
+            let effects = self.with(|relay| relay.emptied(&topic))?;
             self.carry_out(effects)?;
         }
         Ok(())

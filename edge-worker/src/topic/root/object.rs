@@ -5,7 +5,7 @@
 //!
 //! Touches its own SQLite (`store.rs`), KV, its alarm, its connections (`sockets.rs`), and its relays.
 
-use std::{rc::Rc, time::Duration};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use headstart_edge_rules::topic::{
     batch::Batch,
@@ -43,7 +43,7 @@ use crate::{
         self,
         durable_object::{ObjectHandlers, durable_object},
         lazy::{Lazy, Loaded},
-        wake, websocket,
+        sql, wake, websocket,
     },
     topic::{
         root::{
@@ -63,15 +63,10 @@ pub struct Root {
     pub(super) env: Env,
     pub(super) sessions: Sessions,
     store: Lazy<TopicStore>,
-    /// Loaded by the first request.
-    memory: Loaded<Memory>,
-}
-
-#[derive(Debug)]
-pub struct Memory {
-    pub(super) root: RootState,
+    /// Loaded by the first request, and anew after a write that failed.
+    pub(super) state: Loaded<RootState>,
     /// What is known of who is connected.
-    pub(super) presence: RootPresence,
+    pub(super) presence: RefCell<RootPresence>,
 }
 
 /// The body of the answer to `?since=`.
@@ -94,7 +89,8 @@ impl ObjectHandlers for Root {
             sessions: Sessions::of(state),
             env,
             store: Lazy::default(),
-            memory: Loaded::default(),
+            state: Loaded::default(),
+            presence: RefCell::default(),
         }
     }
 
@@ -155,7 +151,7 @@ impl Root {
 
     /// Loads the topic. What an earlier life of the object had stored and not told is told now.
     fn begin(self: &Rc<Self>, topic: &TopicName, config: &Config) -> Result<(), Error> {
-        if self.memory.is_loaded() {
+        if self.state.is_loaded() {
             return Ok(());
         }
         let stored = match self.stored()? {
@@ -170,10 +166,7 @@ impl Root {
         let now = platform::now_ms();
         let (root, effects) = RootState::restore(topic.clone(), limits, stored, now);
         self.sessions.restore();
-        self.memory.load(Memory {
-            root,
-            presence: RootPresence::default(),
-        });
+        self.state.load(root);
         self.carry_out(effects)
     }
 
@@ -204,58 +197,72 @@ impl Root {
     fn publish_events(self: &Rc<Self>, events: Vec<Event>) -> Result<Vec<EventResult>, Error> {
         let own = self.sessions.count();
         let now = platform::now_ms();
-        let (results, effects) = self.with(|memory| memory.root.publish(events, own, now))?;
+        let (results, effects) = self.with(|root| root.publish(events, own, now))?;
         self.carry_out(effects)?;
         Ok(results)
     }
 
-    /// Nothing is awaited in here, so all of it is stored together, and the platform holds back what is
-    /// sent until it is.
+    /// Stores what is to be stored, all of it or nothing, and then does the rest. Nothing is awaited in here,
+    /// so the platform holds back what is sent until it is stored.
+    ///
+    /// Where a write fails, what was decided is forgotten, and nobody is told: the next event loads what is
+    /// stored.
     pub(super) fn carry_out(self: &Rc<Self>, effects: Vec<RootEffect>) -> Result<(), Error> {
-        for effect in effects {
+        let (writes, others): (Vec<_>, Vec<_>) =
+            effects.into_iter().partition(RootEffect::is_write);
+        if !writes.is_empty()
+            && let Err(error) = self.save(writes)
+        {
+            self.state.forget();
+            return Err(error);
+        }
+        for effect in others {
             match effect {
-                RootEffect::Append {
-                    update,
-                    identity,
-                    at_ms,
-                } => self.store()?.append(&update, identity, at_ms)?,
-                RootEffect::Trim(trim) => self.store()?.trim(trim)?,
-                RootEffect::SaveTold(head) => self.store()?.set_number(SENT, head)?,
                 RootEffect::Tell(untold) => self.tell(&untold)?,
                 RootEffect::FlushIn(ms) => self.later(ms, |root| async move {
                     let now = platform::now_ms();
-                    let effects = root.with(|memory| memory.root.flush_due(now))?;
+                    let effects = root.with(|root| root.flush_due(now))?;
                     root.carry_out(effects)
                 }),
                 RootEffect::WriteKv(update) => {
                     self.later(0, |root| async move { root.write_kv(update).await });
                 }
-                RootEffect::SaveInKv(sequence) => {
-                    self.store()?.set_number(KV_SEQUENCE, sequence)?;
-                }
-                RootEffect::Fanout(fanout::Effect::Save(relay)) => {
-                    self.store()?.save_relay(&relay)?;
-                }
-                RootEffect::Fanout(fanout::Effect::Forget(relay)) => {
-                    self.store()?.forget_relay(&relay)?;
-                }
-                RootEffect::Fanout(fanout::Effect::SaveShards(region, shards)) => {
-                    self.store()?.save_shards(region, shards)?;
-                }
                 RootEffect::Fanout(fanout::Effect::Push(order)) => {
                     self.later(0, |root| async move { root.carry_push(order).await });
                 }
+                // It is a write.
+                _ => {}
             }
         }
         Ok(())
     }
 
+    fn save(&self, writes: Vec<RootEffect>) -> Result<(), Error> {
+        let store = self.store()?;
+        sql::transaction(self.sessions.state(), || {
+            writes.into_iter().try_for_each(|write| match write {
+                RootEffect::Append {
+                    update,
+                    identity,
+                    at_ms,
+                } => store.append(&update, identity, at_ms),
+                RootEffect::Trim(trim) => store.trim(trim),
+                RootEffect::SaveTold(head) => store.set_number(SENT, head),
+                RootEffect::SaveInKv(sequence) => store.set_number(KV_SEQUENCE, sequence),
+                RootEffect::Fanout(fanout::Effect::Save(relay)) => store.save_relay(&relay),
+                RootEffect::Fanout(fanout::Effect::Forget(relay)) => store.forget_relay(&relay),
+                RootEffect::Fanout(fanout::Effect::SaveShards(region, shards)) => {
+                    store.save_shards(region, shards)
+                }
+                // It is no write.
+                _ => Ok(()),
+            })
+        })
+    }
+
     /// Tells the subscribers that are here.
     fn tell(&self, untold: &Applied) -> Result<(), Error> {
-        let (topic, head) = self.with(|memory| {
-            let root = &memory.root;
-            (root.topic().clone(), root.history().head())
-        })?;
+        let (topic, head) = self.with(|root| (root.topic().clone(), root.history().head()))?;
         let batch = Batch {
             topic: &topic,
             gap: untold.gap,
@@ -270,7 +277,7 @@ impl Root {
     async fn latest(&self, head: &Head) -> Result<Reply, Error> {
         let than = number(head, "than");
         self.wait(head, |history| history.head() == than).await?;
-        self.with(|memory| match memory.root.history().latest() {
+        self.with(|root| match root.history().latest() {
             None => Answer::new(204).into(),
             Some(latest) => {
                 let text = latest.event.as_str();
@@ -283,9 +290,9 @@ impl Root {
     async fn since(&self, head: &Head) -> Result<Reply, Error> {
         let after = number(head, "after");
         self.wait(head, |history| history.head() == after).await?;
-        self.with(|memory| {
-            let topic = memory.root.topic();
-            let replay = memory.root.history().replay(after, ANSWER_BYTES);
+        self.with(|root| {
+            let topic = root.topic();
+            let replay = root.history().replay(after, ANSWER_BYTES);
             let gap = replay.gap.map(|first| Gap {
                 topic: topic.clone(),
                 after,
@@ -308,7 +315,7 @@ impl Root {
         let seconds = number(head, "wait").min(MAX_WAIT_SECONDS.into());
         let until = platform::now_ms() + seconds * 1000;
         let object = self.sessions.sockets.object();
-        while self.with(|memory| nothing_new(memory.root.history()))? {
+        while self.with(|root| nothing_new(root.history()))? {
             let left = until.saturating_sub(platform::now_ms());
             if left == 0 {
                 break;
@@ -323,17 +330,17 @@ impl Root {
 
     /// Writes the latest value to KV.
     async fn write_kv(self: &Rc<Self>, update: Update) -> Result<(), Error> {
-        let topic = self.with(|memory| memory.root.topic().clone())?;
+        let topic = self.with(|root| root.topic().clone())?;
         let written = self.write(&topic, &update).await;
         let now = platform::now_ms();
         match written {
             Ok(()) => {
-                let effects = self.with(|memory| memory.root.kv_written(update.sequence, now))?;
+                let effects = self.with(|root| root.kv_written(update.sequence, now))?;
                 self.carry_out(effects)?;
             }
             Err(error) => {
                 error.log();
-                self.with(|memory| memory.root.kv_failed(now))?;
+                self.with(|root| root.kv_failed(now))?;
             }
         }
         sessions::object::set_alarm(self.as_ref()).await
@@ -362,7 +369,7 @@ impl Root {
         }
         self.sessions.alarm_rang();
         let now = platform::now_ms();
-        let effects = self.with(|memory| memory.root.tick(now))?;
+        let effects = self.with(|root| root.tick(now))?;
         self.carry_out(effects)?;
         sessions::object::set_alarm(self.as_ref()).await
     }
@@ -396,14 +403,17 @@ impl Root {
             return Ok(store);
         }
         self.store.get(|| {
-            let store = TopicStore::open(self.sessions.state().storage().sql())?;
-            self.with(|memory| store.set_topic(memory.root.topic()))??;
-            Ok(store)
+            let state = self.sessions.state();
+            sql::transaction(state, || {
+                let store = TopicStore::open(state.storage().sql())?;
+                self.with(|root| store.set_topic(root.topic()))??;
+                Ok(store)
+            })
         })
     }
 
-    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Memory) -> T) -> Result<T, Error> {
-        self.memory.with(work)
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut RootState) -> T) -> Result<T, Error> {
+        self.state.with(work)
     }
 }
 
@@ -417,7 +427,7 @@ impl SubscriberObject for Root {
     }
 
     fn begin_again(self: &Rc<Self>, config: &Config) -> Result<bool, Error> {
-        if self.memory.is_loaded() {
+        if self.state.is_loaded() {
             return Ok(true);
         }
         let topic = match self.stored()? {
@@ -432,7 +442,7 @@ impl SubscriberObject for Root {
 
     fn next_due(&self) -> Result<Option<u64>, Error> {
         let now = platform::now_ms();
-        self.with(|memory| memory.root.next_due(now))
+        self.with(|root| root.next_due(now))
     }
 
     fn address(&self) -> Result<String, Error> {
@@ -442,7 +452,7 @@ impl SubscriberObject for Root {
     async fn catch_up(self: &Rc<Self>, subscription: Subscription) -> Result<Vec<Missed>, Error> {
         let Subscription { wanted, latest, .. } = subscription;
         let now = platform::now_ms();
-        let (missed, effects) = self.with(|memory| memory.root.catch_up(&wanted, latest, now))?;
+        let (missed, effects) = self.with(|root| root.catch_up(&wanted, latest, now))?;
         self.carry_out(effects)?;
         Ok(missed)
     }

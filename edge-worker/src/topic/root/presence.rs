@@ -29,9 +29,9 @@ impl Root {
     /// its share of what a list holds.
     async fn list(&self) -> Result<SubscriberList, Error> {
         sessions::object::forget_ended(self)?;
-        let topic = self.with(|memory| memory.root.topic().clone())?;
+        let topic = self.with(|root| root.topic().clone())?;
         let asking = format!("{} asks its relays", self.sessions.sockets.object());
-        while self.with(|memory| memory.presence.is_asking())? {
+        while self.presence.borrow().is_asking() {
             wake::wait(&asking, ASK_WITHIN).await;
         }
         if let Some(relays) = self.relays_to_ask()? {
@@ -44,19 +44,20 @@ impl Root {
             // One that cannot be asked now is asked again in a second.
             let lists = answers.filter_map(|answer| answer.map_err(|error| error.log()).ok());
             let (lists, now) = (lists.collect(), platform::now_ms());
-            self.with(|memory| memory.presence.relays_said(lists, now))?;
+            self.presence.borrow_mut().relays_said(lists, now);
             wake::wake_all(&asking);
         }
         let own = self.sessions.list(&topic);
-        self.with(|memory| memory.presence.list(own))
+        Ok(self.presence.borrow().list(own))
     }
 
     /// Returns the relays, if what they have said is no longer fresh.
     fn relays_to_ask(&self) -> Result<Option<Vec<RelayName>>, Error> {
         let now = platform::now_ms();
-        self.with(|memory| {
-            let relays = memory.root.relays().cloned();
-            memory.presence.ask(now).then(|| relays.collect())
+        self.with(|root| {
+            let relays = root.relays().cloned();
+            let is_due = self.presence.borrow_mut().ask(now);
+            is_due.then(|| relays.collect())
         })
     }
 
@@ -82,7 +83,7 @@ impl Root {
         let at_most = subscription.right_lasts(head.now_ms);
         let stream = watchers.open(&first, config.stream_life, at_most);
         let now = platform::now_ms();
-        let begun = self.with(|memory| memory.presence.watch(&list, now))?;
+        let begun = self.presence.borrow_mut().watch(&list, now);
         if begun {
             self.tell_watchers_later();
         }
@@ -103,11 +104,12 @@ impl Root {
     async fn tell_watchers(self: &Rc<Self>) -> Result<(), Error> {
         let watchers = &self.sessions.sockets.watchers;
         if watchers.count() == 0 {
-            return self.with(|memory| memory.presence.unwatched());
+            self.presence.borrow_mut().unwatched();
+            return Ok(());
         }
         let list = self.list().await?;
         let now = platform::now_ms();
-        let changes = self.with(|memory| memory.presence.changes(&list, now))?;
+        let changes = self.presence.borrow_mut().changes(&list, now);
         if let Some(changes) = changes {
             watchers.write(&frame("changes", &changes));
         }

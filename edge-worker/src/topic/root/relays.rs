@@ -32,7 +32,7 @@ impl Root {
     pub(super) fn relays_of(&self, region: Region, config: &Config) -> Result<Option<u32>, Error> {
         let own = self.sessions.count();
         let threshold = config.topics.relay_threshold;
-        self.with(|memory| match memory.root.mode(region, own, threshold) {
+        self.with(|root| match root.mode(region, own, threshold) {
             Mode::Local => None,
             Mode::Relays { shards } => Some(shards),
         })
@@ -47,7 +47,7 @@ impl Root {
         let follow: Follow = serde_json::from_slice(&body)
             .map_err(|error| Error::Platform(format!("a follow: {error}")))?;
         let now = platform::now_ms();
-        let (answer, effects) = self.with(|memory| memory.root.follow(&follow, now))?;
+        let (answer, effects) = self.with(|root| root.follow(&follow, now))?;
         self.carry_out(effects)?;
         Ok(Answer::json(200, &answer).into())
     }
@@ -55,24 +55,29 @@ impl Root {
     /// `GET .../missed`: what a relay does not remember.
     pub(super) fn missed(&self, head: &Head) -> Result<Reply, Error> {
         let after = number(head, "after");
-        let missed = self.with(|memory| memory.root.missed(after))?;
+        let missed = self.with(|root| root.missed(after))?;
         Ok(Answer::json(200, &missed).into())
     }
 
     /// Pushes, and hears how the relays stand then.
     pub(super) async fn carry_push(self: &Rc<Self>, order: PushOrder) -> Result<(), Error> {
-        let push = self.with(|memory| memory.root.push(&order))?;
+        let push = self.with(|root| root.push(&order))?;
+        let loads = self.state.loads();
         let answered = platform::within(
             PUSH_WITHIN,
             relay::client::push(&self.env, &order.to, &push),
         );
         let answered = answered.await;
+        if loads != self.state.loads() {
+            // It was loaded anew: its orders are numbered from the beginning.
+            return Ok(());
+        }
         let now = platform::now_ms();
         let effects = match answered {
-            Ok(answers) => self.with(|memory| memory.root.push_answered(order.id, &answers, now)),
+            Ok(answers) => self.with(|root| root.push_answered(order.id, &answers, now)),
             Err(error) => {
                 error.log();
-                self.with(|memory| memory.root.push_failed(order.id, now))
+                self.with(|root| root.push_failed(order.id, now))
             }
         }?;
         self.carry_out(effects)?;

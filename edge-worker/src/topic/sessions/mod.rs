@@ -6,7 +6,7 @@ pub mod ack;
 pub mod object;
 pub mod session;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use headstart_edge_rules::topic::{
     batch::Batch,
@@ -38,6 +38,8 @@ pub struct Sessions {
     pub sockets: Sockets,
     state: State,
     table: RefCell<SessionTable>,
+    /// Those who were connected when the object began are known.
+    restored: Cell<bool>,
     /// For what is due next, and the next right that ends.
     alarm: Alarm,
 }
@@ -49,6 +51,7 @@ impl Sessions {
             sockets: Sockets::of(&state),
             state,
             table: RefCell::default(),
+            restored: Cell::new(false),
             alarm: Alarm::default(),
         }
     }
@@ -59,8 +62,11 @@ impl Sessions {
     }
 
     /// Finds those who are connected when the object begins anew. Whoever was just about to be told
-    /// what it missed comes again.
+    /// what it missed comes again. Nothing happens where that was done before.
     pub fn restore(&self) {
+        if self.restored.replace(true) {
+            return;
+        }
         let now = platform::now_ms();
         let mut table = self.table.borrow_mut();
         for session in self.sockets.stream_attachments() {
