@@ -2,7 +2,7 @@
 //! [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) format that Prometheus reads.
 //! docs/program.md lists it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -52,6 +52,7 @@ struct Inner {
     generating: Gauge,
     queued: Gauge,
     outbox: Family<OfLane, Gauge>,
+    outbox_bytes: Family<OfEdge, Gauge>,
     deliveries: Family<OfDelivery, Counter>,
     kv_calls: Family<OfCall, Counter>,
     links: Family<OfEdge, Gauge>,
@@ -67,6 +68,7 @@ impl Default for Metrics {
             generating: Gauge::default(),
             queued: Gauge::default(),
             outbox: Family::default(),
+            outbox_bytes: Family::default(),
             deliveries: Family::default(),
             kv_calls: Family::default(),
             links: Family::default(),
@@ -93,6 +95,11 @@ impl Default for Metrics {
             "outbox_rows",
             "Deliveries that are still to be made",
             inner.outbox.clone(),
+        );
+        registry.register(
+            "outbox_bytes",
+            "Bytes that wait for their delivery to the edge",
+            inner.outbox_bytes.clone(),
         );
         registry.register(
             "deliveries",
@@ -179,6 +186,16 @@ impl Metrics {
             };
             let rows = i64::try_from(rows).unwrap_or(i64::MAX);
             self.inner.outbox.get_or_create(&lane).set(rows);
+        }
+        let waiting: HashMap<String, u64> = outbox.waiting_bytes().await?.into_iter().collect();
+        for (edge, _) in outbox.lanes() {
+            let bytes = waiting.get(edge).copied().unwrap_or_default();
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            let edge = edge.to_owned();
+            self.inner
+                .outbox_bytes
+                .get_or_create(&OfEdge { edge })
+                .set(bytes);
         }
         let mut text = String::new();
         // Writing to a string cannot fail.

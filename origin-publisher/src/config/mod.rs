@@ -254,12 +254,16 @@ impl Default for RetailConfig {
 pub struct OutboxConfig {
     /// The `SQLite` file. Each origin needs its own, on a disk of its own machine.
     pub path: PathBuf,
+    /// Most bytes that may wait for one edge. Where more do, because it is away or too slow, its oldest
+    /// deliveries are dropped, and no other edge loses any. It is looked at every ten seconds.
+    pub max_bytes_per_edge: u64,
 }
 
 impl Default for OutboxConfig {
     fn default() -> Self {
         Self {
             path: "outbox.sqlite3".into(),
+            max_bytes_per_edge: 1 << 30,
         }
     }
 }

@@ -99,6 +99,7 @@ fn every_value_has_a_variable_and_a_path_that_are_understood() {
     for value in values::VALUES {
         let path = value.path.replace('*', "0");
         let text = match (value.kind, path.as_str()) {
+            (_, "outbox.max_bytes_per_edge") => "200000000",
             (values::Kind::Integer, _) => "60",
             (_, "listen.addr") => "127.0.0.1:1",
             (_, "listen.auth") => "open",

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use headstart_protocol::limits::MIN_KV_TTL_SECONDS;
+use headstart_protocol::limits::{MAX_OFFER_BYTES, MIN_KV_TTL_SECONDS};
 use url::Url;
 
 use super::{Config, KvConfig};
@@ -26,14 +26,13 @@ const MAX_TTL_SECONDS: u64 = 366 * 24 * 3600;
 /// Longest grace, in seconds.
 const MAX_GRACE_SECONDS: u64 = 3600;
 
+/// Fewest bytes that may wait for an edge: some of the largest offers.
+const MIN_BYTES_PER_EDGE: u64 = 4 * MAX_OFFER_BYTES as u64;
+
 /// Returns everything that makes no sense; each sentence begins with the path of a value.
 pub(super) fn problems(config: &Config) -> Vec<String> {
     let mut problems = Vec::new();
-    let mut check = |fine: bool, problem: String| {
-        if !fine {
-            problems.push(problem);
-        }
-    };
+    let mut check = into(&mut problems);
     check(
         is_name(&config.origin.name),
         format!("origin.name must be 1 to {MAX_NAME_BYTES} of A-Z a-z 0-9 . _ -"),
@@ -66,6 +65,25 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
         !config.outbox.path.as_os_str().is_empty(),
         "outbox.path must name a file".to_owned(),
     );
+    check(
+        config.outbox.max_bytes_per_edge >= MIN_BYTES_PER_EDGE,
+        format!("outbox.max_bytes_per_edge must be at least {MIN_BYTES_PER_EDGE}"),
+    );
+    edge_problems(config, check);
+    problems.dedup();
+    problems
+}
+
+/// Returns what keeps a problem where something is not fine.
+fn into(problems: &mut Vec<String>) -> impl FnMut(bool, String) {
+    |fine, problem| {
+        if !fine {
+            problems.push(problem);
+        }
+    }
+}
+
+fn edge_problems(config: &Config, mut check: impl FnMut(bool, String)) {
     let mut names = BTreeSet::new();
     for (index, edge) in config.edges.iter().enumerate() {
         let name = edge.name();
@@ -123,8 +141,6 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
             );
         }
     }
-    problems.dedup();
-    problems
 }
 
 fn is_name(text: &str) -> bool {

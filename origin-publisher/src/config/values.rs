@@ -38,7 +38,7 @@ const fn integer(path: &'static str) -> Value {
 }
 
 /// Every value.
-pub const VALUES: [Value; 25] = [
+pub const VALUES: [Value; 26] = [
     text("origin.name"),
     integer("origin.grace_seconds"),
     integer("generate.workers"),
@@ -48,6 +48,7 @@ pub const VALUES: [Value; 25] = [
     integer("generate.retail.effort"),
     integer("generate.retail.effort_limit"),
     text("outbox.path"),
+    integer("outbox.max_bytes_per_edge"),
     integer("tickets.ttl_seconds"),
     integer("updates.ttl_seconds"),
     text("listen.addr"),

@@ -41,11 +41,11 @@ use tokio_util::task::TaskTracker;
 use crate::{
     config::{Config, EdgeConfig, Secrets, secrets::EdgeSecrets},
     metrics::Metrics,
-    outbox::{EdgeWays, Outbox, OutboxError, Way},
+    outbox::{EdgeWays, Outbox, OutboxError, Shed, Way},
     shutdown::Shutdown,
 };
 
-/// How often the outbox is purged.
+/// How often the outbox is purged, and looked at for too much that waits.
 const PURGE_EVERY: Duration = Duration::from_secs(10);
 
 /// How often a shutdown looks whether everything has been delivered.
@@ -206,7 +206,7 @@ impl Delivery {
                 delivery.tasks.spawn(lane.run());
             }
         }
-        delivery.purging(shutdown)
+        delivery.purging(Some(config.outbox.max_bytes_per_edge), shutdown)
     }
 
     /// Starts delivering the updates, and nothing else, that are in the outbox or come into it: to
@@ -229,7 +229,8 @@ impl Delivery {
             };
             delivery.tasks.spawn(lane.run());
         }
-        delivery.purging(shutdown)
+        // Whoever publishes by hand would rather wait than lose an update.
+        delivery.purging(None, shutdown)
     }
 
     fn of(outbox: &Outbox, metrics: Metrics) -> Self {
@@ -241,9 +242,16 @@ impl Delivery {
         }
     }
 
-    fn purging(self, shutdown: &Shutdown) -> Self {
-        self.tasks
-            .spawn(purge(self.outbox.clone(), shutdown.clone()));
+    /// Keeps the outbox small, and at most `most` bytes in it for each edge.
+    fn purging(self, most: Option<u64>, shutdown: &Shutdown) -> Self {
+        let (outbox, metrics, shutdown) =
+            (self.outbox.clone(), self.metrics.clone(), shutdown.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = purge(outbox, most, metrics) => {}
+                () = shutdown.over() => {}
+            }
+        });
         self.tasks.close();
         self
     }
@@ -332,12 +340,9 @@ pub struct LaneCounts {
     pub counts: Counts,
 }
 
-async fn purge(outbox: Outbox, shutdown: Shutdown) {
+async fn purge(outbox: Outbox, most: Option<u64>, metrics: Metrics) {
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(PURGE_EVERY) => {}
-            () = shutdown.over() => return,
-        }
+        tokio::time::sleep(PURGE_EVERY).await;
         match outbox.purge(now_ms()).await {
             Ok(purged) if purged.undelivered + purged.unsettled > 0 => tracing::warn!(
                 undelivered = purged.undelivered,
@@ -347,7 +352,32 @@ async fn purge(outbox: Outbox, shutdown: Shutdown) {
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "the outbox was not purged"),
         }
+        if let Some(most) = most
+            && let Err(error) = shed(&outbox, most, &metrics).await
+        {
+            tracing::error!(%error, "the outbox was not kept to its bound");
+        }
     }
+}
+
+/// Keeps the outbox to its bound.
+async fn shed(outbox: &Outbox, most: u64, metrics: &Metrics) -> Result<(), OutboxError> {
+    for (edge, Shed { event, kv, update }) in outbox.shed(most, now_ms()).await? {
+        tracing::error!(
+            edge,
+            event,
+            kv,
+            update,
+            max_bytes = most,
+            "too much waits for the edge: its oldest deliveries are dropped"
+        );
+        for (way, count) in [(Way::Event, event), (Way::Kv, kv), (Way::Update, update)] {
+            metrics
+                .deliveries(&edge, way, "dropped")
+                .inc_by(count as u64);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

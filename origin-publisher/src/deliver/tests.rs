@@ -162,3 +162,26 @@ async fn a_dead_edge_delays_no_other_and_keeps_its_deliveries() {
     shutdown.end();
     delivery.ended().await;
 }
+
+#[tokio::test]
+async fn what_is_dropped_because_too_much_waits_is_counted() {
+    let (outbox, _folder) = crate::testing::outbox(true);
+    for _ in 0..3 {
+        outbox.commit(offer(&[b'1'; 1000])).await.unwrap();
+    }
+    let metrics = Metrics::default();
+    shed(&outbox, 5000, &metrics).await.unwrap();
+    let dropped = |way| metrics.deliveries("edge", way, "dropped").get();
+    assert_eq!((dropped(Way::Event), dropped(Way::Kv)), (1, 2));
+    let pool = crate::generate::pool::PoolStatus {
+        threads: 1,
+        running: 0,
+        queued: 0,
+        queue_limit: 1,
+    };
+    let text = metrics.text(&outbox, pool).await.unwrap();
+    assert!(
+        text.contains("headstart_outbox_bytes{edge=\"edge\"} "),
+        "{text}"
+    );
+}

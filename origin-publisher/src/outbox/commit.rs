@@ -12,7 +12,7 @@ use super::{
         Committed, EdgeWays, Entry, TicketSettlement, TopicUpdate, Way, is_positioned_first, once,
         once_of_update,
     },
-    schema::sql_int,
+    schema::{ROW_BYTES, sql_int},
 };
 
 pub(super) fn commit(
@@ -64,10 +64,19 @@ fn commit_settlement(
     let positioned_first = is_positioned_first(&entry.settlement);
     for edge in edges {
         if edge.kv && is_ready {
-            insert_delivery(connection, id, &edge.name, Way::Kv, false)?;
+            insert_delivery(connection, id, &edge.name, Way::Kv, content.len(), false)?;
         }
         if !(edge.kv && positioned_first) {
-            insert_delivery(connection, id, &edge.name, Way::Event, positioned_first)?;
+            let is_carried = is_ready && !positioned_first;
+            let carried = if is_carried { content.len() } else { 0 };
+            insert_delivery(
+                connection,
+                id,
+                &edge.name,
+                Way::Event,
+                carried,
+                positioned_first,
+            )?;
         }
     }
     Ok(Committed::New)
@@ -96,7 +105,7 @@ fn commit_update(
         return Ok(Committed::Already);
     };
     for edge in edges {
-        insert_delivery(connection, id, &edge.name, Way::Update, false)?;
+        insert_delivery(connection, id, &edge.name, Way::Update, json.len(), false)?;
     }
     Ok(Committed::New)
 }
@@ -146,13 +155,21 @@ fn insert_delivery(
     entry: i64,
     edge: &str,
     way: Way,
+    carried: usize,
     unpositioned: bool,
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO delivery (entry, edge, way, unpositioned) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO delivery (entry, edge, way, bytes, unpositioned)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
-        .execute(params![entry, edge, way.name(), unpositioned])?;
+        .execute(params![
+            entry,
+            edge,
+            way.name(),
+            ROW_BYTES + sql_int(carried),
+            unpositioned
+        ])?;
     Ok(())
 }
 

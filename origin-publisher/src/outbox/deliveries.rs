@@ -9,8 +9,17 @@ use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 
 use super::{
     entry::{DeliveryId, EdgeWays, Pending, PendingEntry, Way},
-    schema::sql_int,
+    schema::{ROW_BYTES, sql_int},
 };
+
+/// `unpositioned` of an event whose content is too large for it and could not be positioned.
+const UNPOSITIONED: i64 = 1;
+
+/// `unpositioned` of an event whose content was dropped, since too much waits for its edge.
+pub(super) const DROPPED: i64 = 2;
+
+/// What whoever waits for a dropped offer is told.
+const DROPPED_REASON: &str = "the offer could not be delivered in time";
 
 /// Lists the next deliveries in one way to one edge, in the order of their commits, each with its subject
 /// only.
@@ -79,9 +88,15 @@ fn read_pending(row: &Row<'_>) -> rusqlite::Result<Pending> {
             json: text(content),
         },
         TYPE_OFFER_READY => {
-            let outcome = Outcome::Ready {
-                media_type: row.get("media_type")?,
-                content: content.map_or(Content::Positioned, Content::Inline),
+            let outcome = if row.get::<_, i64>("unpositioned")? == DROPPED {
+                Outcome::Failed {
+                    reason: DROPPED_REASON.to_owned(),
+                }
+            } else {
+                Outcome::Ready {
+                    media_type: row.get("media_type")?,
+                    content: content.map_or(Content::Positioned, Content::Inline),
+                }
             };
             read_settlement(row, outcome)?
         }
@@ -110,7 +125,7 @@ fn read_settlement(row: &Row<'_>, outcome: Outcome) -> rusqlite::Result<PendingE
                 .map_err(|_| unreadable(7, "the stamps of an entry cannot be read"))?,
             outcome,
         },
-        unpositioned: row.get("unpositioned")?,
+        unpositioned: row.get::<_, i64>("unpositioned")? == UNPOSITIONED,
     })
 }
 
@@ -152,20 +167,51 @@ fn event_after_kv(
 ) -> rusqlite::Result<bool> {
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO delivery (entry, edge, way, unpositioned)
-             SELECT id, ?2, ?3, ?4 FROM entry WHERE id = ?1 AND content_bytes > ?5",
+            "INSERT INTO delivery (entry, edge, way, bytes, unpositioned)
+             SELECT id, ?2, ?3, ?4, ?5 FROM entry WHERE id = ?1 AND content_bytes > ?6",
         )?
         .execute(params![
             entry,
             edge,
             Way::Event.name(),
-            !positioned,
+            ROW_BYTES,
+            if positioned { 0 } else { UNPOSITIONED },
             sql_int(MAX_INLINE_OFFER_BYTES)
         ])?;
+    if inserted > 0 {
+        free_content(connection, entry)?;
+    }
     Ok(inserted > 0)
 }
 
-fn end_if_delivered(connection: &Connection, entry: i64, now_ms: u64) -> rusqlite::Result<()> {
+/// Frees the content of an offer that none of its deliveries carries any more.
+pub(super) fn free_content(connection: &Connection, entry: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE entry SET content = NULL
+             WHERE id = ?1 AND media_type IS NOT NULL AND content_bytes > 0
+               AND NOT EXISTS (SELECT 1 FROM delivery WHERE entry = ?1 AND bytes > ?2)",
+        )?
+        .execute(params![entry, ROW_BYTES])?;
+    Ok(())
+}
+
+/// Adds up, for each edge that anything waits for, the bytes of its deliveries.
+pub(super) fn waiting_bytes(connection: &Connection) -> rusqlite::Result<Vec<(String, u64)>> {
+    connection
+        .prepare_cached("SELECT edge, sum(bytes) FROM delivery GROUP BY edge")?
+        .query_map([], |row| {
+            Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
+        })?
+        .collect()
+}
+
+/// Marks an entry as done once it has no delivery any more.
+pub(super) fn end_if_delivered(
+    connection: &Connection,
+    entry: i64,
+    now_ms: u64,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "UPDATE entry SET content = NULL, done_at = ?2

@@ -1,5 +1,7 @@
 //! What the outbox keeps, and what it hands to the deliveries.
 
+use std::ops::AddAssign;
+
 use headstart_client::clock::now_ms;
 use headstart_protocol::{
     event::{Event, EventError, is_json},
@@ -238,6 +240,33 @@ pub struct Purged {
     pub unsettled: usize,
     /// Delivered settlements and updates that are no longer remembered.
     pub forgotten: usize,
+}
+
+impl AddAssign for Purged {
+    fn add_assign(&mut self, more: Self) {
+        self.undelivered += more.undelivered;
+        self.unsettled += more.unsettled;
+        self.forgotten += more.forgotten;
+    }
+}
+
+/// Deliveries to one edge that were dropped because too much waits for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Shed {
+    /// Events. Where one carried an offer, it stays without it: whoever waits is told a failure.
+    pub event: usize,
+    /// Offers that were to be positioned in KV.
+    pub kv: usize,
+    /// Updates.
+    pub update: usize,
+}
+
+impl AddAssign for Shed {
+    fn add_assign(&mut self, more: Self) {
+        self.event += more.event;
+        self.kv += more.kv;
+        self.update += more.update;
+    }
 }
 
 /// Returns whether this content travels to KV before its event.

@@ -15,6 +15,7 @@
 //! | Where are logins kept until they settle? | `journal.rs` |
 //! | Up to where has a source been read? | `positions.rs` |
 //! | What goes with time? | `purge.rs` |
+//! | What goes where too much waits for an edge? | `shed.rs` |
 //! | How is a second process kept out? | `lock.rs` |
 
 mod commit;
@@ -25,6 +26,7 @@ mod lock;
 mod positions;
 mod purge;
 mod schema;
+mod shed;
 mod writer;
 
 use std::{
@@ -38,7 +40,7 @@ use rustix::fs::Access;
 use tokio::sync::watch;
 
 pub use entry::{
-    Committed, DeliveryId, EdgeWays, Entry, NoUpdate, Pending, PendingEntry, Purged,
+    Committed, DeliveryId, EdgeWays, Entry, NoUpdate, Pending, PendingEntry, Purged, Shed,
     TicketSettlement, TopicUpdate, Way,
 };
 use lock::Lock;
@@ -361,20 +363,73 @@ impl Outbox {
     }
 
     /// Drops what has expired, forgets what was delivered some time ago, and gives free pages
-    /// back to the file system.
+    /// back to the file system. Goes on until nothing of it is left, however much comes meanwhile: in
+    /// writes of bounded length, between which others come.
     ///
     /// # Errors
     /// [`OutboxError`].
     pub async fn purge(&self, now_ms: u64) -> Result<Purged, OutboxError> {
-        let purged = self
-            .inner
-            .writer
-            .write(move |connection| purge::purge(connection, now_ms))
-            .await?;
-        if purged.undelivered > 0 {
-            self.inner.ends.send_modify(|count| *count += 1);
+        let mut purged = Purged::default();
+        loop {
+            let write = self
+                .inner
+                .writer
+                .write(move |connection| purge::purge(connection, now_ms));
+            let batch = write.await?;
+            if batch.undelivered > 0 {
+                self.inner.ends.send_modify(|count| *count += 1);
+            }
+            purged += batch;
+            if !purge::is_more(batch) {
+                return Ok(purged);
+            }
         }
-        Ok(purged)
+    }
+
+    /// Drops deliveries to each edge for which more than `most` bytes wait, the oldest first, until no more
+    /// than that wait for it. Returns what was dropped, by the edge's name. No other edge loses anything by
+    /// it. An event that carried an offer stays without it, and tells that there is none: only where such
+    /// events alone are too many do they go, too.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub async fn shed(&self, most: u64, now_ms: u64) -> Result<Vec<(String, Shed)>, OutboxError> {
+        let mut dropped = Vec::new();
+        for (edge, bytes) in self.waiting_bytes().await? {
+            let mut excess = bytes.saturating_sub(most);
+            if excess == 0 {
+                continue;
+            }
+            let mut sum = Shed::default();
+            for which in [shed::Which::Carrying, shed::Which::Empty] {
+                let (mut after, mut is_last) = (0, false);
+                while excess > 0 && !is_last {
+                    let name = edge.clone();
+                    let write = self.inner.writer.write(move |connection| {
+                        shed::shed(connection, &name, which, after, excess, now_ms)
+                    });
+                    let batch = write.await?;
+                    excess = excess.saturating_sub(batch.freed);
+                    (after, is_last) = (batch.last, batch.is_last);
+                    sum += batch.shed;
+                    self.inner.ends.send_modify(|count| *count += 1);
+                    if batch.more {
+                        self.inner.news.send_modify(|count| *count += 1);
+                    }
+                }
+            }
+            dropped.push((edge, sum));
+        }
+        Ok(dropped)
+    }
+
+    /// Returns the bytes that wait for each edge that any wait for: what its deliveries carry, and what the
+    /// outbox needs for each. An offer that waits as an event and for KV counts twice.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub async fn waiting_bytes(&self) -> Result<Vec<(String, u64)>, OutboxError> {
+        self.query(deliveries::waiting_bytes).await
     }
 
     /// Returns how many deliveries of one way to one edge are still to be made.

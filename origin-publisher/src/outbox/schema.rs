@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use headstart_protocol::limits::MAX_INLINE_OFFER_BYTES;
 use rusqlite::Connection;
 
 use super::OutboxError;
 
 /// The newest schema.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
+
+/// What a delivery costs beside what it carries, about, in bytes: its rows and their indexes.
+pub(super) const ROW_BYTES: i64 = 300;
 
 /// How long a reader waits for a checkpoint to finish. Only our own connections meet here.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -65,6 +69,22 @@ const POSITIONS: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
+/// What each delivery carries, in bytes, since schema 4: so that what waits for an edge is added up from an
+/// index alone, and its oldest deliveries can go where that is too much.
+const BYTES: &str = "
+    ALTER TABLE delivery ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+    DROP INDEX delivery_by_way;
+    CREATE INDEX delivery_by_way ON delivery(edge, way, id, bytes);
+";
+
+/// Weighs the deliveries of a file in which none has been. An event carries no offer that is too large for
+/// it, and a failure's reason counts as nothing.
+const WEIGH: &str = "
+    UPDATE delivery SET bytes = ?1 +
+        (SELECT iif(way = 'event' AND (media_type IS NULL OR content_bytes > ?2), 0, content_bytes)
+         FROM entry WHERE entry.id = delivery.entry);
+";
+
 /// From schema 1, which had only settlements.
 const SUBJECTS: &str = "ALTER TABLE entry RENAME COLUMN ticket TO subject;";
 
@@ -81,9 +101,10 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), OutboxError> {
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
     connection.set_prepared_statement_cache_capacity(32);
     let changes: &[&str] = match version(connection)? {
-        0 => &[TABLES, POSITIONS],
-        1 => &[SUBJECTS, POSITIONS],
-        2 => &[POSITIONS],
+        0 => &[TABLES, POSITIONS, BYTES],
+        1 => &[SUBJECTS, POSITIONS, BYTES],
+        2 => &[POSITIONS, BYTES],
+        3 => &[BYTES],
         _ => return Ok(()),
     };
     // All or nothing, the version too: whatever interrupts it, the next start finds one or the other.
@@ -91,6 +112,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), OutboxError> {
     for change in changes {
         transaction.execute_batch(change)?;
     }
+    transaction.execute(WEIGH, [ROW_BYTES, sql_int(MAX_INLINE_OFFER_BYTES)])?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
     Ok(())

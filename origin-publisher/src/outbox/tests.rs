@@ -17,6 +17,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::testing::update;
 
+mod bounds;
+
 const HOUR_MS: u64 = 3_600_000;
 
 fn edge(name: &str, kv: bool) -> EdgeWays {
@@ -448,6 +450,12 @@ const SCHEMA_1: &str = "
     PRAGMA user_version = 1;
 ";
 
+/// What schema 3 added, as the program that weighed nothing made it.
+const SCHEMA_3: &str = "
+    CREATE TABLE position (source TEXT PRIMARY KEY, at TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 3;
+";
+
 /// What schema 2 added, as the program that knew no positions made it.
 const SCHEMA_2: &str = "
     ALTER TABLE entry RENAME COLUMN ticket TO subject;
@@ -456,7 +464,7 @@ const SCHEMA_2: &str = "
 
 #[tokio::test]
 async fn a_file_of_an_older_schema_is_brought_up_to_date_with_all_that_is_in_it() {
-    for later in ["", SCHEMA_2] {
+    for later in ["", SCHEMA_2, &format!("{SCHEMA_2}{SCHEMA_3}")] {
         check_migration(later).await;
     }
 }
@@ -506,6 +514,9 @@ async fn check_migration(later: &str) {
     let edges = [edge("a", true)];
     for run in 0..2 {
         let outbox = open(folder.path(), &edges);
+        let bytes = outbox.waiting_bytes().await.unwrap();
+        assert_eq!(bytes.len(), 1);
+        assert!(bytes[0].1 >= 620, "each way carries ten bytes: {bytes:?}");
         for way in [Way::Event, Way::Kv] {
             let found = waiting(&outbox, "a", way).await;
             assert_eq!(found.len(), 1);

@@ -12,7 +12,7 @@ use std::{
 
 use headstart_client::clock::now_ms;
 
-use crate::outbox::{EdgeWays, Outbox, OutboxError, Purged, Way};
+use crate::outbox::{EdgeWays, Outbox, OutboxError, Way};
 
 /// Most publishers at a time with the same outbox.
 const MOST: usize = 64;
@@ -83,18 +83,14 @@ impl Spool {
 /// Drops what has expired, and forgets what was delivered some time ago: publishers come and go too fast
 /// for the purge that runs beside deliveries.
 async fn tidy(outbox: &Outbox) -> Result<(), OutboxError> {
-    loop {
-        let purged = outbox.purge(now_ms()).await?;
-        if purged.undelivered > 0 {
-            tracing::warn!(
-                updates = purged.undelivered,
-                "dropped what had expired before every edge had it"
-            );
-        }
-        if purged == Purged::default() {
-            return Ok(());
-        }
+    let purged = outbox.purge(now_ms()).await?;
+    if purged.undelivered > 0 {
+        tracing::warn!(
+            updates = purged.undelivered,
+            "dropped what had expired before every edge had it"
+        );
     }
+    Ok(())
 }
 
 async fn waiting(outbox: &Outbox, edges: &[EdgeWays]) -> Result<u64, OutboxError> {
