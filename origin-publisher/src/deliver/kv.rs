@@ -2,7 +2,7 @@
 //! waits in it.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -26,11 +26,12 @@ use super::{
     batch_size::BatchSize,
     budget::{Budget, PROVIDER_BLOCK},
     kv_api::{KvApi, KvError, Pair, value_of},
+    parts::{Part, Parts},
     queue::Queue,
 };
 use crate::{
     metrics::Metrics,
-    outbox::{DeliveryId, Outbox, Pending, PendingEntry, Way},
+    outbox::{DeliveryId, Outbox, OutboxError, Pending, PendingEntry, Way},
     shutdown::Shutdown,
 };
 
@@ -48,11 +49,12 @@ const PAIR_BYTES: usize = 2048;
 
 const _: () = assert!(BATCH_BYTES / 3 * 4 + MAX_KV_BULK_PAIRS * PAIR_BYTES < MAX_KV_BULK_BYTES);
 
-/// Shortest and longest wait after a request failed; jitter adds up to as much again.
+/// Shortest and longest wait after a request failed, when jitter adds up to as much again, and of an offer
+/// that the provider did not write.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
-/// How long keys that the provider did not write wait.
-const KEY_WAIT: Duration = Duration::from_secs(1);
+/// Most offers in parts of refused batches: above that no new ones go until some of those have gone.
+const MOST_IN_PARTS: usize = 2 * MAX_KV_BULK_PAIRS;
 
 /// Positions offers in one edge's KV until the shutdown is over.
 #[derive(Debug)]
@@ -75,18 +77,35 @@ pub(super) struct KvLane {
     pub(super) shutdown: Shutdown,
 }
 
+/// What a lane holds between one request and the next.
+#[derive(Debug)]
+struct State {
+    queue: Queue,
+    parts: Parts,
+    /// New offers and parts of refused batches take turns.
+    is_parts_turn: bool,
+    size: BatchSize,
+    unwritten: Unwritten,
+}
+
+/// Offers of one request, and the part of a refused batch that they are, where they are one.
+type Batch = (Vec<(Pending, Ticket)>, Option<Part>);
+
 impl KvLane {
     pub(super) async fn run(self) {
-        let mut queue = Queue::new(self.outbox.clone(), self.name.clone(), Way::Kv);
-        // Halves of batches that were refused.
-        let mut parts: VecDeque<Vec<Pending>> = VecDeque::new();
+        let mut state = State {
+            queue: Queue::new(self.outbox.clone(), self.name.clone(), Way::Kv),
+            parts: Parts::default(),
+            is_parts_turn: false,
+            size: BatchSize::new(MAX_KV_BULK_PAIRS),
+            unwritten: Unwritten::default(),
+        };
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
-        let mut size = BatchSize::new(MAX_KV_BULK_PAIRS);
         let mut next_at = Instant::now();
         loop {
             let ready = async {
-                if parts.is_empty() {
-                    queue.ready().await;
+                if state.parts.is_empty() {
+                    state.queue.ready().await;
                 }
                 sleep_until(next_at).await;
             };
@@ -94,20 +113,18 @@ impl KvLane {
                 () = ready => {}
                 () = self.shutdown.over() => return,
             }
-            let next = match parts.pop_front() {
-                Some(part) => Ok(part),
-                None => queue.next(size.get(), BATCH_BYTES).await,
-            };
-            let pending = match next {
-                Ok(pending) => pending,
+            let (batch, part) = match self.next(&mut state).await {
+                Ok(next) => next,
                 Err(error) => {
                     tracing::error!(edge = self.name, %error, "no offers can be taken");
                     next_at = Instant::now() + backoff.after_failure();
                     continue;
                 }
             };
-            let batch = self.alive(pending, &mut queue).await;
             if batch.is_empty() {
+                if let Some(part) = part {
+                    state.parts.gone(part);
+                }
                 continue;
             }
             tokio::select! {
@@ -120,7 +137,7 @@ impl KvLane {
                 result = self.put(&batch) => result,
                 () = self.shutdown.over() => return,
             };
-            size.learn(batch.len(), start.elapsed());
+            state.size.learn(batch.len(), start.elapsed());
             let outcome = match &result {
                 Ok(_) => "ok",
                 Err(KvError::Batch(_)) => "refused",
@@ -130,25 +147,64 @@ impl KvLane {
             self.metrics.kv_called(&self.name, outcome);
             match result {
                 Ok(again) => {
-                    end(&mut queue, &batch, &again, Instant::now() + KEY_WAIT);
+                    state.written(&batch, &again);
+                    if let Some(part) = part {
+                        state.parts.taken(part);
+                    }
                     backoff.after_success();
                 }
                 Err(KvError::Batch(reason)) => {
-                    if let [(refused, _)] = batch.as_slice() {
-                        queue.end(&refused.subject, &[], Instant::now());
-                    }
-                    self.divide(batch, &reason, &mut parts).await;
+                    self.refused(batch, part, &reason, &mut state).await;
                 }
                 Err(error) => {
                     self.counters.add(0, batch.len(), 0);
-                    let all = batch.iter().map(|(pending, _)| pending.id).collect();
-                    end(&mut queue, &batch, &all, Instant::now());
+                    match part {
+                        Some(part) => state.parts.put_back(part),
+                        None => {
+                            for (Pending { id, subject, .. }, _) in &batch {
+                                state.queue.end(subject, &[*id], Instant::now());
+                            }
+                        }
+                    }
                     let wait = self.wait(&error, &mut backoff);
                     next_at = next_at.max(Instant::now() + wait);
                     tracing::warn!(edge = self.name, %error, retry_in_ms = whole_ms(wait), "offers not positioned");
                 }
             }
         }
+    }
+
+    /// Returns what goes next, possibly nothing: new offers and parts of refused batches take turns, so that
+    /// no refusal holds up anybody else.
+    async fn next(&self, state: &mut State) -> Result<Batch, OutboxError> {
+        let is_parts_turn = state.is_parts_turn || state.parts.len() >= MOST_IN_PARTS;
+        state.is_parts_turn = !is_parts_turn;
+        if !is_parts_turn || state.parts.is_empty() {
+            let pending = state.queue.next(state.size.get(), BATCH_BYTES).await?;
+            if !pending.is_empty() {
+                return Ok((self.alive(pending, state).await, None));
+            }
+            state.is_parts_turn = false;
+        }
+        let Some(part) = state.parts.next() else {
+            return Ok((Vec::new(), None));
+        };
+        let ids = part.goes().iter().map(|(id, _)| *id).collect();
+        // They fitted into one batch before.
+        let pending = match self.outbox.read(&self.name, Way::Kv, ids, usize::MAX).await {
+            Ok(pending) => pending,
+            Err(error) => {
+                state.parts.put_back(part);
+                return Err(error);
+            }
+        };
+        let read: HashSet<DeliveryId> = pending.iter().map(|one| one.id).collect();
+        for (id, subject) in part.goes() {
+            if !read.contains(id) {
+                state.queue.end(subject, &[], Instant::now());
+            }
+        }
+        Ok((self.alive(pending, state).await, Some(part)))
     }
 
     fn wait(&self, error: &KvError, backoff: &mut Backoff) -> Duration {
@@ -166,17 +222,24 @@ impl KvLane {
     }
 
     /// Leaves out what nobody can want any more.
-    async fn alive(&self, all: Vec<Pending>, queue: &mut Queue) -> Vec<(Pending, Ticket)> {
+    async fn alive(&self, all: Vec<Pending>, state: &mut State) -> Vec<(Pending, Ticket)> {
         let (mut batch, mut ended) = (Vec::new(), Vec::new());
         for pending in all {
             let is_alive = pending.expires_at_ms > now_ms();
             match Ticket::verify(&pending.subject, &self.ticket_keys) {
                 Ok(ticket) if is_alive => batch.push((pending, ticket)),
                 _ => {
-                    queue.end(&pending.subject, &[], Instant::now());
+                    state.queue.end(&pending.subject, &[], Instant::now());
                     ended.push(pending.id);
                 }
             }
+        }
+        if !ended.is_empty() {
+            tracing::warn!(
+                edge = self.name,
+                offers = ended.len(),
+                "dropped: their tickets expired, or are not of this origin's keys, before they were positioned"
+            );
         }
         self.counters.add(0, 0, ended.len());
         if let Err(error) = self.outbox.delivered(ended).await {
@@ -200,6 +263,13 @@ impl KvLane {
             rows.iter().map(|(pending, _)| pending.id).collect()
         };
         let (again, done) = (ids(again), ids(done));
+        if !again.is_empty() {
+            tracing::warn!(
+                edge = self.name,
+                offers = again.len(),
+                "the KV API did not write every offer of a batch; the rest is tried again"
+            );
+        }
         self.counters.add(done.len(), again.len(), 0);
         tracing::debug!(
             edge = self.name,
@@ -214,40 +284,77 @@ impl KvLane {
         Ok(again.into_iter().collect())
     }
 
-    /// Halves a batch that was refused, until the pair that is at fault stands alone.
-    async fn divide(
+    /// Finds, with the parts of a batch that was refused, the pair that is at fault, and drops it.
+    async fn refused(
         &self,
-        mut batch: Vec<(Pending, Ticket)>,
+        batch: Vec<(Pending, Ticket)>,
+        part: Option<Part>,
         reason: &str,
-        parts: &mut VecDeque<Vec<Pending>>,
+        state: &mut State,
     ) {
-        if let [(pending, ticket)] = batch.as_slice() {
+        let went = batch
+            .iter()
+            .map(|(pending, _)| (pending.id, pending.subject.clone()))
+            .collect();
+        // What expired meanwhile has left its part.
+        let part = match part {
+            Some(Part::Halves(_, second)) => Part::Halves(went, second),
+            Some(Part::Unknown(_)) | None => Part::Unknown(went),
+        };
+        if !state.parts.refused(part) {
+            tracing::warn!(
+                edge = self.name,
+                pairs = batch.len(),
+                reason,
+                "a batch was refused, trying its halves"
+            );
+            self.counters.add(0, batch.len(), 0);
+            return;
+        }
+        for (pending, ticket) in batch {
             tracing::error!(edge = self.name, ticket = %ticket.uuid(), reason, "an offer cannot be positioned, it is dropped");
             self.counters.add(0, 0, 1);
+            state.queue.end(&pending.subject, &[], Instant::now());
             if let Err(error) = self.outbox.refused(vec![pending.id]).await {
                 tracing::error!(edge = self.name, %error, "refused, and not removed");
             }
-            return;
-        }
-        tracing::warn!(
-            edge = self.name,
-            pairs = batch.len(),
-            reason,
-            "a batch was refused, trying its halves"
-        );
-        self.counters.add(0, batch.len(), 0);
-        let second = batch.split_off(batch.len() / 2);
-        for half in [second, batch] {
-            parts.push_front(half.into_iter().map(|(pending, _)| pending).collect());
         }
     }
 }
 
-/// Ends a batch in the queue; those in `again` go again from `at` on.
-fn end(queue: &mut Queue, batch: &[(Pending, Ticket)], again: &HashSet<DeliveryId>, at: Instant) {
-    for (Pending { id, subject, .. }, _) in batch {
-        let left = again.contains(id).then_some(*id);
-        queue.end(subject, left.as_slice(), at);
+impl State {
+    /// Ends a batch in the queue. Those in `again` were not written, and go again, each after its wait.
+    fn written(&mut self, batch: &[(Pending, Ticket)], again: &HashSet<DeliveryId>) {
+        let now = Instant::now();
+        for (pending, _) in batch {
+            if again.contains(&pending.id) {
+                let at = now + self.unwritten.wait(pending);
+                self.queue.end(&pending.subject, &[pending.id], at);
+            } else {
+                self.unwritten.0.remove(&pending.id);
+                self.queue.end(&pending.subject, &[], now);
+            }
+        }
+    }
+}
+
+/// Offers that the provider did not write, though it took their batch: how often, and when they expire.
+#[derive(Debug, Default)]
+struct Unwritten(HashMap<DeliveryId, (u32, u64)>);
+
+impl Unwritten {
+    /// Returns how long an offer waits that was not written once more: twice as long each time.
+    fn wait(&mut self, pending: &Pending) -> Duration {
+        if !self.0.contains_key(&pending.id) {
+            let now_ms = now_ms();
+            self.0
+                .retain(|_, (_, expires_at_ms)| *expires_at_ms > now_ms);
+        }
+        let one = self.0.entry(pending.id);
+        let (times, _) = one.or_insert((0, pending.expires_at_ms));
+        let wait = WAITS.0.saturating_mul(1 << (*times).min(10));
+        *times += 1;
+        wait.min(WAITS.1)
     }
 }
 

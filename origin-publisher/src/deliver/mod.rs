@@ -9,6 +9,7 @@
 //! | How does a lane of events back off and retry? | `pace.rs` |
 //! | How do offers reach KV? | [`kv`] |
 //! | What does the KV API say and answer? | [`kv_api`] |
+//! | Which of a refused batch is at fault? | `parts.rs` |
 //! | How many go into one request? | `batch_size.rs` |
 //! | How is the API throttled? | [`budget`] |
 //! | How long does a server ask to be left alone? | `retry_after.rs` |
@@ -20,6 +21,7 @@ pub mod kv;
 pub mod kv_api;
 mod order;
 mod pace;
+mod parts;
 mod post;
 mod queue;
 mod retry_after;

@@ -30,6 +30,8 @@ struct State {
     whole: Vec<ResponseTemplate>,
     /// Keys that are not written at their next coming.
     unsuccessful: Vec<String>,
+    /// Keys that are never written.
+    unwritable: Vec<String>,
     /// A batch with this value is refused.
     poison: Option<String>,
     /// When each request came.
@@ -60,7 +62,9 @@ impl Respond for Provider {
         let mut unsuccessful = Vec::new();
         for pair in pairs {
             let key = pair["key"].as_str().unwrap().to_owned();
-            if let Some(at) = state.unsuccessful.iter().position(|other| *other == key) {
+            if state.unwritable.contains(&key) {
+                unsuccessful.push(key);
+            } else if let Some(at) = state.unsuccessful.iter().position(|other| *other == key) {
                 unsuccessful.push(state.unsuccessful.remove(at));
             } else {
                 assert!(state.written.insert(key, pair).is_none(), "written twice");
@@ -268,6 +272,41 @@ async fn one_poisonous_pair_costs_only_itself() {
     assert!(!running.written().contains_key(&key_of(&entries[4])));
     assert_eq!(running.counters.counts().refused, 1);
     running.assert_at_most_one_a_second();
+}
+
+#[tokio::test]
+async fn poisonous_pairs_hold_up_nobody_else() {
+    let mut running = Running::new().await;
+    let mut entries: Vec<_> = (0..60).map(|_| offer(b"1")).collect();
+    for at in [10, 30, 50] {
+        entries[at] = offer(b"poison");
+    }
+    running.provider.0.lock().unwrap().poison = Some("poison".to_owned());
+    running.commit(entries).await;
+    running.start();
+    while running.times().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let newcomer = offer(b"2");
+    running.commit(vec![newcomer.clone()]).await;
+    while !running.written().contains_key(&key_of(&newcomer)) {
+        assert!(running.times().len() <= 4, "the newcomer waits");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    running.assert_at_most_one_a_second();
+}
+
+#[tokio::test]
+async fn a_key_that_is_never_written_is_tried_less_and_less_often() {
+    let mut running = Running::new().await;
+    let entries = vec![offer(b"1"), offer(b"2")];
+    running.provider.0.lock().unwrap().unwritable = vec![key_of(&entries[0])];
+    running.commit(entries.clone()).await;
+    running.start();
+    tokio::time::sleep(Duration::from_millis(4500)).await;
+    // At once, after one second, and after two more.
+    assert_eq!(running.times().len(), 3);
+    assert!(running.written().contains_key(&key_of(&entries[1])));
 }
 
 #[tokio::test]
