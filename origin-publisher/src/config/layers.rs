@@ -282,7 +282,7 @@ fn check_known(path: &str, source: &Source) -> Result<(), ConfigError> {
         })
         .collect();
     let hint = if siblings.is_empty() {
-        "there are [origin], [generate], [generate.retail], [outbox], [tickets], [updates], [listen], [secrets], [[edges]] and [edges.kv]".to_owned()
+        "there are [origin], [generate], [generate.retail], [outbox], [tickets], [updates], [listen], [kv], [secrets], [[edges]] and [edges.kv]".to_owned()
     } else {
         format!("there are {}", siblings.join(", "))
     };
@@ -344,18 +344,20 @@ fn is_known_otherwise(name: &str) -> bool {
 }
 
 fn parse(path: &str, kind: Kind, text: &str, source: &Source) -> Result<Toml, ConfigError> {
-    match kind {
-        Kind::Text => Ok(Toml::String(text.to_owned())),
-        Kind::Integer => text
-            .trim()
-            .parse()
-            .map(Toml::Integer)
-            .map_err(|_| ConfigError::Value {
-                key: path.to_owned(),
-                source_name: source.to_string(),
-                reason: "must be a whole number".to_owned(),
-            }),
-    }
+    let number = text.trim();
+    let (value, reason) = match kind {
+        Kind::Text => return Ok(Toml::String(text.to_owned())),
+        Kind::Integer => (
+            number.parse().map(Toml::Integer).ok(),
+            "must be a whole number",
+        ),
+        Kind::Fraction => (number.parse().map(Toml::Float).ok(), "must be a number"),
+    };
+    value.ok_or_else(|| ConfigError::Value {
+        key: path.to_owned(),
+        source_name: source.to_string(),
+        reason: reason.to_owned(),
+    })
 }
 
 /// Puts a value at a path, making the tables on the way. An edge may be added after the last.

@@ -7,11 +7,13 @@
 //! | Under which name in file, environment and flags? | [`values`] |
 //! | How do the layers make one configuration? | [`layers`] |
 //! | Where do keys and tokens come from? | [`secrets`] |
+//! | What is a share of a budget? | `share.rs` |
 //! | Which configurations make no sense? | `validate.rs` |
 //! | How is the effective configuration shown? | [`show`] |
 
 pub mod layers;
 pub mod secrets;
+mod share;
 pub mod show;
 mod validate;
 pub mod values;
@@ -29,6 +31,7 @@ use url::Url;
 
 pub use layers::{Environment, Loaded, Override};
 pub use secrets::Secrets;
+pub use share::Share;
 
 /// Why a configuration is not accepted. Never repeats what may be a secret in the wrong place.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +142,8 @@ pub struct Config {
     pub updates: UpdatesConfig,
     /// The HTTP listener.
     pub listen: ListenConfig,
+    /// The KV API's limits.
+    pub kv: KvBudgetConfig,
     /// Files that hold secrets.
     pub secrets: SecretFiles,
     /// The edges to link to and deliver to.
@@ -337,6 +342,15 @@ pub struct ListenConfig {
     pub addr: Option<SocketAddr>,
     /// Who may send a login: `signed` or `open`.
     pub auth: Auth,
+}
+
+/// `[kv]`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KvBudgetConfig {
+    /// This origin's share of the calls that the provider allows an account, above 0 and at most 1. The
+    /// shares of all origins with one account together must not be more than 1.
+    pub share: Share,
 }
 
 /// `[secrets]`: names of files, one secret in each. The variable of the same name without `_FILE`

@@ -101,6 +101,7 @@ fn every_value_has_a_variable_and_a_path_that_are_understood() {
         let text = match (value.kind, path.as_str()) {
             (_, "outbox.max_bytes_per_edge") => "200000000",
             (values::Kind::Integer, _) => "60",
+            (values::Kind::Fraction, _) => "0.25",
             (_, "listen.addr") => "127.0.0.1:1",
             (_, "listen.auth") => "open",
             (_, "edges.0.kv.account_id" | "edges.0.kv.namespace_id") => {

@@ -12,6 +12,8 @@ pub enum Kind {
     Text,
     /// A whole number.
     Integer,
+    /// A number with a fraction.
+    Fraction,
 }
 
 /// A value: its path, with `*` for the number of an edge, and its kind.
@@ -37,8 +39,15 @@ const fn integer(path: &'static str) -> Value {
     }
 }
 
+const fn fraction(path: &'static str) -> Value {
+    Value {
+        path,
+        kind: Kind::Fraction,
+    }
+}
+
 /// Every value.
-pub const VALUES: [Value; 26] = [
+pub const VALUES: [Value; 27] = [
     text("origin.name"),
     integer("origin.grace_seconds"),
     integer("generate.workers"),
@@ -53,6 +62,7 @@ pub const VALUES: [Value; 26] = [
     integer("updates.ttl_seconds"),
     text("listen.addr"),
     text("listen.auth"),
+    fraction("kv.share"),
     text("secrets.origin_key_file"),
     text("secrets.ticket_key_file"),
     text("secrets.login_key_file"),

@@ -210,7 +210,9 @@ impl KvLane {
     fn wait(&self, error: &KvError, backoff: &mut Backoff) -> Duration {
         match error {
             KvError::TooMany { retry_after } => {
-                let wait = retry_after.unwrap_or(PROVIDER_BLOCK);
+                // To be left alone for no time at all is no answer: the next call would be refused, too.
+                let wait = retry_after.filter(|wait| !wait.is_zero());
+                let wait = wait.unwrap_or(PROVIDER_BLOCK);
                 self.budget.block(wait);
                 wait
             }
@@ -255,7 +257,12 @@ impl KvLane {
             .iter()
             .filter_map(|(pending, ticket)| pair(pending, ticket, now_ms))
             .collect();
-        let unwritten: HashSet<String> = self.api.put(&pairs).await?.into_iter().collect();
+        let unwritten: HashSet<String> = self
+            .api
+            .put(&pairs, &self.budget)
+            .await?
+            .into_iter()
+            .collect();
         let (again, done): (Vec<_>, Vec<_>) = batch
             .iter()
             .partition(|(_, ticket)| unwritten.contains(&offer_key(ticket.uuid())));

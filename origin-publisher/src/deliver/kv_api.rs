@@ -19,7 +19,7 @@ use serde::{
     de::{DeserializeOwned, IgnoredAny},
 };
 
-use super::retry_after::retry_after;
+use super::{budget::Budget, rate_limit, retry_after::retry_after};
 use crate::config::KvConfig;
 
 /// How long one bulk write may take: it may have tens of megabytes.
@@ -142,11 +142,12 @@ impl KvApi {
         }
     }
 
-    /// Writes pairs in one request. Returns the keys that were not written, to be tried again.
+    /// Writes pairs in one request, and has `budget` heed what the provider says is left of its own. Returns
+    /// the keys that were not written, to be tried again.
     ///
     /// # Errors
     /// [`KvError`]; nothing is known to be written then.
-    pub async fn put(&self, pairs: &[Pair<'_>]) -> Result<Vec<String>, KvError> {
+    pub async fn put(&self, pairs: &[Pair<'_>], budget: &Budget) -> Result<Vec<String>, KvError> {
         let body = serde_json::to_vec(pairs).map_err(|error| KvError::Batch(error.to_string()))?;
         let answer = self
             .client
@@ -158,6 +159,7 @@ impl KvApi {
             .send()
             .await
             .map_err(failure)?;
+        budget.heed(&rate_limit::left(answer.headers()));
         Ok(read::<BulkResult>(answer).await?.unsuccessful_keys)
     }
 

@@ -13,6 +13,7 @@
 //! | How many go into one request? | `batch_size.rs` |
 //! | How is the API throttled? | [`budget`] |
 //! | How long does a server ask to be left alone? | `retry_after.rs` |
+//! | How much does a server say is left? | [`rate_limit`] |
 
 mod batch_size;
 pub mod budget;
@@ -24,6 +25,7 @@ mod pace;
 mod parts;
 mod post;
 mod queue;
+pub mod rate_limit;
 mod retry_after;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -198,7 +200,11 @@ impl Delivery {
                 let lane = KvLane {
                     name: name.clone(),
                     api: KvApi::new(client.clone(), kv, &token.value),
-                    budget: Arc::clone(budgets.entry(account).or_default()),
+                    budget: Arc::clone(
+                        budgets
+                            .entry(account)
+                            .or_insert_with(|| Arc::new(Budget::new(config.kv.share))),
+                    ),
                     ticket_keys: secrets.ticket.value.clone(),
                     outbox: outbox.clone(),
                     counters: delivery.lane(&name, Way::Kv),

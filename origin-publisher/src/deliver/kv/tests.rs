@@ -235,17 +235,32 @@ async fn after_429_nothing_is_asked_until_the_time_the_provider_gave() {
 async fn after_429_without_a_time_the_providers_block_is_waited_out() {
     let running = Running::new().await;
     let lane = running.lane.as_ref().unwrap();
-    let wait = lane.wait(
-        &KvError::TooMany { retry_after: None },
-        &mut Backoff::new(WAITS.0, WAITS.1),
-    );
-    assert_eq!(wait, PROVIDER_BLOCK);
+    for retry_after in [None, Some(Duration::ZERO)] {
+        let wait = lane.wait(
+            &KvError::TooMany { retry_after },
+            &mut Backoff::new(WAITS.0, WAITS.1),
+        );
+        assert_eq!(wait, PROVIDER_BLOCK);
+    }
     let budget = Arc::clone(&lane.budget);
     let blocked = tokio::time::timeout(Duration::from_millis(50), budget.permit()).await;
     assert!(
         blocked.is_err(),
         "every other edge of the account is held back too"
     );
+}
+
+#[tokio::test]
+async fn what_the_provider_says_is_left_slows_the_lane_down() {
+    let mut running = Running::new().await;
+    let body = json!({ "success": true, "result": { "unsuccessful_keys": [] } });
+    let answer = ResponseTemplate::new(200).set_body_json(body);
+    running.provider.0.lock().unwrap().whole =
+        vec![answer.insert_header("ratelimit", "\"default\";r=1;t=3")];
+    running.deliver(vec![offer(b"1")]).await;
+    running.deliver(vec![offer(b"2")]).await;
+    let times = running.times();
+    assert!(times[1] - times[0] >= Duration::from_secs(3));
 }
 
 #[tokio::test]
@@ -349,7 +364,7 @@ async fn no_error_shows_the_token_or_the_url() {
     };
     let token = Token::new(TOKEN).unwrap();
     let api = KvApi::new(http_client::build().unwrap(), &config, &token);
-    let error = api.put(&[]).await.unwrap_err();
+    let error = api.put(&[], &Budget::default()).await.unwrap_err();
     let shown = format!("{error} {error:?} {api:?}");
     assert!(!shown.contains(TOKEN), "{shown}");
     assert!(!error.to_string().contains("acc"), "{error}");
