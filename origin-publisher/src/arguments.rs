@@ -17,6 +17,11 @@ Examples:
   origin-publisher config check --config origin.toml
   origin-publisher config check --config origin.toml --connect --json";
 
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  origin-publisher outbox verify --config origin.toml
+  origin-publisher outbox verify --outbox outbox.sqlite3.publish-1 --json";
+
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -262,6 +267,36 @@ pub enum ConfigSubcommand {
     /// tickets and on the time. Nothing is changed by it.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
+}
+
+/// Arguments of `outbox verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// What is configured.
+    #[command(flatten)]
+    pub config: ConfigLayers,
+}
+
+/// Arguments of `outbox`.
+#[derive(Debug, Args)]
+pub struct OutboxCommand {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: OutboxSubcommand,
+}
+
+/// What to do with the outbox.
+#[derive(Debug, Subcommand)]
+pub enum OutboxSubcommand {
+    /// Verify that its file is whole, and print what waits in it; ends with status 1 when it is damaged
+    ///
+    /// Reads all of it, which takes seconds for each gigabyte. Nothing is changed by it, and the origin may
+    /// go on meanwhile. --outbox names another file, such as one of `publish`.
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
 }
 
 /// Arguments of `keys`.

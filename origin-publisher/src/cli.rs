@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::{
-    arguments::{ConfigCommand, KeysCommand, LogFormat, LogLevel, ServeArgs},
+    arguments::{ConfigCommand, KeysCommand, LogFormat, LogLevel, OutboxCommand, ServeArgs},
     commands::{
         load::LoadArgs, login::LoginArgs, publish::PublishArgs, subscribe::SubscribeArgs,
         token::TokenArgs,
@@ -126,6 +126,8 @@ pub enum Command {
     Token(TokenArgs),
     /// Look at the configuration
     Config(ConfigCommand),
+    /// Look into the outbox
+    Outbox(OutboxCommand),
     /// Make keys
     Keys(KeysCommand),
     /// Print what completes this program's commands in a shell

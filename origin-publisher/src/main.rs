@@ -45,6 +45,7 @@ fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Load(args) => commands::block_on(commands::load::run(args, output)),
         Command::Token(args) => commands::token::run(&args, output),
         Command::Config(args) => commands::config::run(args, output),
+        Command::Outbox(args) => commands::outbox::run(args, output),
         Command::Keys(args) => commands::keys::run(&args, output),
         Command::Completions { shell } => commands::help::completions(shell, output),
         Command::Man { folder } => commands::help::man(folder.as_deref(), output),

@@ -58,7 +58,7 @@ pub enum ServeError {
 /// grace longer.
 ///
 /// # Errors
-/// [`ServeError`], when it cannot start.
+/// [`ServeError`], when it cannot start, or its outbox is found to be damaged.
 pub async fn serve(
     config: &Config,
     secrets: &Secrets,
@@ -137,7 +137,10 @@ pub async fn serve(
         "ready"
     );
 
-    stop.await;
+    let damaged = tokio::select! {
+        () = stop => None,
+        error = outbox.damaged() => Some(error),
+    };
     end(
         config.origin.grace(),
         &shutdown,
@@ -146,7 +149,7 @@ pub async fn serve(
         &delivery,
     )
     .await;
-    Ok(())
+    damaged.map_or(Ok(()), |error| Err(error.into()))
 }
 
 async fn end(

@@ -6,6 +6,7 @@ pub mod keys;
 pub mod load;
 pub mod logging;
 pub mod login;
+pub mod outbox;
 pub mod output;
 pub mod publish;
 pub mod serve;

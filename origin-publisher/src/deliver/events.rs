@@ -87,7 +87,7 @@ impl EventLane {
                             sending.spawn(async move { lane.send(pending).await });
                         }
                         Err(error) => {
-                            tracing::error!(edge, %error, "no {what} can be taken");
+                            tracing::debug!(edge, %error, "no {what} can be taken");
                             pace.rest();
                         }
                     }

@@ -116,7 +116,7 @@ impl KvLane {
             let (batch, part) = match self.next(&mut state).await {
                 Ok(next) => next,
                 Err(error) => {
-                    tracing::error!(edge = self.name, %error, "no offers can be taken");
+                    tracing::debug!(edge = self.name, %error, "no offers can be taken");
                     next_at = Instant::now() + backoff.after_failure();
                     continue;
                 }
@@ -245,7 +245,7 @@ impl KvLane {
         }
         self.counters.add(0, 0, ended.len());
         if let Err(error) = self.outbox.delivered(ended).await {
-            tracing::error!(edge = self.name, %error, "expired, and not removed");
+            tracing::debug!(edge = self.name, %error, "expired, and not removed");
         }
         batch
     }
@@ -286,7 +286,7 @@ impl KvLane {
         );
         if let Err(error) = self.outbox.delivered(done).await {
             // They remain, and are written again after a restart, which changes nothing.
-            tracing::error!(edge = self.name, %error, "positioned, and not marked so");
+            tracing::debug!(edge = self.name, %error, "positioned, and not marked so");
         }
         Ok(again.into_iter().collect())
     }
@@ -323,7 +323,7 @@ impl KvLane {
             self.counters.add(0, 0, 1);
             state.queue.end(&pending.subject, &[], Instant::now());
             if let Err(error) = self.outbox.refused(vec![pending.id]).await {
-                tracing::error!(edge = self.name, %error, "refused, and not removed");
+                tracing::debug!(edge = self.name, %error, "refused, and not removed");
             }
         }
     }

@@ -211,7 +211,7 @@ impl Poster {
         let ids = ended.iter().map(|one| one.delivery).collect();
         if let Err(error) = self.outbox.delivered(ids).await {
             // They remain, and are sent again after a restart; the edge knows them by their ids.
-            tracing::error!(edge = self.name, %error, "delivered, and not marked so");
+            tracing::debug!(edge = self.name, %error, "delivered, and not marked so");
         }
         let Some(outcomes) = &self.listeners.outcomes else {
             return;

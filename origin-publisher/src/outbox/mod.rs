@@ -16,17 +16,21 @@
 //! | Up to where has a source been read? | `positions.rs` |
 //! | What goes with time? | `purge.rs` |
 //! | What goes where too much waits for an edge? | `shed.rs` |
+//! | Does it fail, or is it damaged? | `health.rs` |
+//! | Is a file whole, and what waits in it? | `verify.rs` |
 //! | How is a second process kept out? | `lock.rs` |
 
 mod commit;
 mod deliveries;
 pub mod entry;
+mod health;
 mod journal;
 mod lock;
 mod positions;
 mod purge;
 mod schema;
 mod shed;
+mod verify;
 mod writer;
 
 use std::{
@@ -35,7 +39,7 @@ use std::{
 };
 
 use headstart_protocol::{event::Event, ticket::Ticket};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::Access;
 use tokio::sync::watch;
 
@@ -43,7 +47,9 @@ pub use entry::{
     Committed, DeliveryId, EdgeWays, Entry, NoUpdate, Pending, PendingEntry, Purged, Shed,
     TicketSettlement, TopicUpdate, Way,
 };
+use health::Health;
 use lock::Lock;
+pub use verify::{Verified, WaitingDeliveries};
 use writer::Writer;
 
 /// Why the outbox cannot do what it was asked.
@@ -68,6 +74,11 @@ pub enum OutboxError {
         /// Newest version that this program knows.
         known: i64,
     },
+    /// Its file cannot be read as what it is. Nothing heals that.
+    #[error(
+        "the outbox is damaged ({0}): `origin-publisher outbox verify` says how; to begin with a new one, move the file away"
+    )]
+    Damaged(Arc<rusqlite::Error>),
     /// `SQLite` refused; a full disk, for example.
     #[error("the outbox failed: {0}")]
     Sqlite(Arc<rusqlite::Error>),
@@ -78,7 +89,22 @@ pub enum OutboxError {
 
 impl From<rusqlite::Error> for OutboxError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(Arc::new(error))
+        let is_damage = match &error {
+            // A row that cannot be what was written.
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..) => true,
+            error => matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+            ),
+        };
+        let error = Arc::new(error);
+        if is_damage {
+            Self::Damaged(error)
+        } else {
+            Self::Sqlite(error)
+        }
     }
 }
 
@@ -93,6 +119,7 @@ struct Inner {
     /// Which edges get what; fixed while the program runs.
     edges: Arc<[EdgeWays]>,
     writer: Writer,
+    health: Arc<Health>,
     reader: Arc<Mutex<Connection>>,
     /// Counts up whenever there is something new to deliver.
     news: watch::Sender<u64>,
@@ -153,6 +180,14 @@ impl Outbox {
         writable(folder, Access::WRITE_OK | Access::EXEC_OK)
     }
 
+    /// Looks whether the outbox at `path` is whole, and what waits in it, without changing anything.
+    ///
+    /// # Errors
+    /// [`OutboxError`], where there is none, or one of a newer program.
+    pub fn verify(path: &Path) -> Result<Verified, OutboxError> {
+        verify::verify(path)
+    }
+
     fn open_with(
         path: &Path,
         edges: Vec<EdgeWays>,
@@ -184,11 +219,13 @@ impl Outbox {
         }
         let reader = Connection::open(path)?;
         schema::prepare_reader(&reader)?;
+        let health = Arc::new(Health::of(path.clone()));
         Ok(Self {
             inner: Arc::new(Inner {
                 edges: edges.into(),
-                writer: Writer::start(connection, lock)
+                writer: Writer::start(connection, lock, Arc::clone(&health))
                     .map_err(|error| failed(error.to_string()))?,
+                health,
                 reader: Arc::new(Mutex::new(reader)),
                 news: watch::Sender::new(0),
                 ends: watch::Sender::new(0),
@@ -227,8 +264,6 @@ impl Outbox {
     ) -> Result<Vec<Committed>, OutboxError> {
         let edges = Arc::clone(&self.inner.edges);
         let committed = self
-            .inner
-            .writer
             .write(move |connection| {
                 if let Some((source, at)) = position {
                     positions::write(connection, &source, &at)?;
@@ -275,9 +310,7 @@ impl Outbox {
         expires_at_ms: u64,
     ) -> Result<(), OutboxError> {
         let (once, event) = (entry::once(ticket), login.to_json());
-        self.inner
-            .writer
-            .write(move |connection| journal::keep(connection, &once, &event, expires_at_ms))
+        self.write(move |connection| journal::keep(connection, &once, &event, expires_at_ms))
             .await
     }
 
@@ -351,8 +384,6 @@ impl Outbox {
         }
         let now_ms = headstart_client::clock::now_ms();
         let more = self
-            .inner
-            .writer
             .write(move |connection| deliveries::finish(connection, &ids, positioned, now_ms))
             .await?;
         self.inner.ends.send_modify(|count| *count += 1);
@@ -371,11 +402,9 @@ impl Outbox {
     pub async fn purge(&self, now_ms: u64) -> Result<Purged, OutboxError> {
         let mut purged = Purged::default();
         loop {
-            let write = self
-                .inner
-                .writer
-                .write(move |connection| purge::purge(connection, now_ms));
-            let batch = write.await?;
+            let batch = self
+                .write(move |connection| purge::purge(connection, now_ms))
+                .await?;
             if batch.undelivered > 0 {
                 self.inner.ends.send_modify(|count| *count += 1);
             }
@@ -405,7 +434,7 @@ impl Outbox {
                 let (mut after, mut is_last) = (0, false);
                 while excess > 0 && !is_last {
                     let name = edge.clone();
-                    let write = self.inner.writer.write(move |connection| {
+                    let write = self.write(move |connection| {
                         shed::shed(connection, &name, which, after, excess, now_ms)
                     });
                     let batch = write.await?;
@@ -463,6 +492,37 @@ impl Outbox {
         self.inner.ends.subscribe()
     }
 
+    /// Returns why it fails, as on a full disk: nothing has been written since.
+    #[must_use]
+    pub fn failure(&self) -> Option<OutboxError> {
+        self.inner.health.failure()
+    }
+
+    /// Tries whether it can be written again, where it fails: nobody else may try, once it is known to.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub async fn probe(&self) -> Result<(), OutboxError> {
+        if self.failure().is_some() {
+            self.write(schema::touch).await?;
+            self.inner.health.written();
+        }
+        Ok(())
+    }
+
+    /// Waits until its file is found to be damaged: nothing that is in it or comes into it is safe then.
+    pub async fn damaged(&self) -> OutboxError {
+        self.inner.health.damaged().await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, OutboxError> {
+        let written = self.inner.writer.write(work).await;
+        written.inspect_err(|error| self.inner.health.failed(error))
+    }
+
     async fn query<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -476,6 +536,7 @@ impl Outbox {
         .await
         .map_err(|_| OutboxError::Closed)?
         .map_err(OutboxError::from)
+        .inspect_err(|error| self.inner.health.failed(error))
     }
 }
 

@@ -119,7 +119,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), OutboxError> {
 }
 
 /// Returns the version of a file that this program knows.
-fn version(connection: &Connection) -> Result<i64, OutboxError> {
+pub(super) fn version(connection: &Connection) -> Result<i64, OutboxError> {
     let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if (0..=VERSION).contains(&found) {
         Ok(found)
@@ -136,8 +136,13 @@ pub(super) fn check(connection: &Connection) -> Result<(), OutboxError> {
     version(connection).map(drop)
 }
 
+/// Writes something that changes nothing.
+pub(super) fn touch(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "user_version", VERSION)
+}
+
 /// Sets the reader's connection up.
-pub(super) fn prepare_reader(connection: &Connection) -> Result<(), OutboxError> {
+pub(super) fn prepare_reader(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(())

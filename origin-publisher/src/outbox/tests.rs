@@ -18,6 +18,7 @@ use super::*;
 use crate::testing::update;
 
 mod bounds;
+mod faults;
 
 const HOUR_MS: u64 = 3_600_000;
 

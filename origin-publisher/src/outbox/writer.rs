@@ -1,12 +1,15 @@
 //! The one thread that writes, by group commit: whatever waits for it is executed in one transaction and answered
 //! after that has been committed: one flush of the disk for the whole group.
 
-use std::thread::{self, JoinHandle};
+use std::{
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
 
 use rusqlite::{Connection, Savepoint, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{OutboxError, lock::Lock};
+use super::{OutboxError, health::Health, lock::Lock};
 
 /// Writes that may wait for the thread; more make their senders wait.
 const QUEUE: usize = 1024;
@@ -17,8 +20,8 @@ const MAX_GROUP: usize = 512;
 /// Tells the sender what became of its write, given what became of the whole group.
 type Answer = Box<dyn FnOnce(Result<(), OutboxError>) + Send>;
 
-/// Executes one write inside the group's transaction.
-type Write = Box<dyn FnOnce(&mut Transaction<'_>) -> Answer + Send>;
+/// Executes one write inside the group's transaction; returns why it failed, where it did.
+type Write = Box<dyn FnOnce(&mut Transaction<'_>) -> (Result<(), OutboxError>, Answer) + Send>;
 
 /// A handle to the thread. Dropping it waits until everything queued is written.
 #[derive(Debug)]
@@ -30,12 +33,16 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread, which owns the connection and the lock.
-    pub(super) fn start(connection: Connection, lock: Lock) -> std::io::Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        lock: Lock,
+        health: Arc<Health>,
+    ) -> std::io::Result<Self> {
         let (queue, writes) = mpsc::channel(QUEUE);
         let thread = thread::Builder::new()
             .name("outbox".to_owned())
             .spawn(move || {
-                write_until_closed(connection, writes);
+                write_until_closed(connection, writes, &health);
                 drop(lock);
             })?;
         Ok(Self {
@@ -53,10 +60,12 @@ impl Writer {
         let (reply, result) = oneshot::channel();
         let write: Write = Box::new(move |transaction| {
             let worked = in_savepoint(transaction, work).map_err(OutboxError::from);
-            Box::new(move |committed| {
+            let outcome = worked.as_ref().map(drop).map_err(Clone::clone);
+            let answer: Answer = Box::new(move |committed| {
                 // Whoever asked may be gone; the write stands all the same.
                 let _ = reply.send(committed.and(worked));
-            })
+            });
+            (outcome, answer)
         });
         let queue = self.queue.as_ref().ok_or(OutboxError::Closed)?;
         queue.send(write).await.map_err(|_| OutboxError::Closed)?;
@@ -85,28 +94,49 @@ fn in_savepoint<T>(
     Ok(value)
 }
 
-fn write_until_closed(mut connection: Connection, mut writes: mpsc::Receiver<Write>) {
+fn write_until_closed(
+    mut connection: Connection,
+    mut writes: mpsc::Receiver<Write>,
+    health: &Health,
+) {
     let mut group = Vec::new();
     while writes.blocking_recv_many(&mut group, MAX_GROUP) > 0 {
-        commit_group(&mut connection, &mut group);
+        commit_group(&mut connection, &mut group, health);
     }
 }
 
-fn commit_group(connection: &mut Connection, group: &mut Vec<Write>) {
+/// Commits a group and tells the senders, and before them how the outbox does.
+fn commit_group(connection: &mut Connection, group: &mut Vec<Write>, health: &Health) {
     let mut answers = Vec::with_capacity(group.len());
-    let committed = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .and_then(|mut transaction| {
-            answers.extend(group.drain(..).map(|write| write(&mut transaction)));
-            transaction.commit()
-        })
-        .map_err(OutboxError::from);
-    if let Err(error) = &committed {
-        tracing::error!(%error, "a group of writes was not committed");
-        // Those that were not even begun are dropped, and their senders see the outbox closed.
-        group.clear();
+    let changes = connection.total_changes();
+    let committed = execute_group(connection, group, &mut answers);
+    match &committed {
+        // What changes nothing writes nothing, and so tells nothing.
+        Ok(()) if connection.total_changes() == changes => {}
+        Ok(()) => health.written(),
+        Err(error) => health.failed(error),
     }
+    // Those that were not even begun are dropped, and their senders see the outbox closed.
+    group.clear();
     for answer in answers {
         answer(committed.clone());
     }
+}
+
+fn execute_group(
+    connection: &mut Connection,
+    group: &mut Vec<Write>,
+    answers: &mut Vec<Answer>,
+) -> Result<(), OutboxError> {
+    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for write in group.drain(..) {
+        let (outcome, answer) = write(&mut transaction);
+        answers.push(answer);
+        // Some failures, as of a full disk, undo the whole transaction. What came after would be by itself.
+        if transaction.is_autocommit() {
+            return outcome.and(Err(OutboxError::Closed));
+        }
+    }
+    transaction.commit()?;
+    Ok(())
 }

@@ -64,7 +64,7 @@ async fn begin(
         .journal_login(ticket, &event, expires_at_ms)
         .await
     {
-        tracing::error!(%error, "a login was not kept");
+        tracing::debug!(%error, "a login was not kept");
         return Err(Refusal::NotKept);
     }
     tracing::info!(ticket = %ticket.uuid(), "login");

@@ -101,17 +101,23 @@ impl Listener {
     }
 }
 
+/// Answers how the origin does: 503 with a reason while its outbox fails.
 async fn healthz(State(listener): State<Listener>) -> (StatusCode, Json<Value>) {
     let status = listener.inner.pipeline.status();
-    let body = json!({
-        "status": "ok",
+    let failure = listener.inner.pipeline.outbox().failure();
+    let mut body = json!({
+        "status": if failure.is_some() { "failing" } else { "ok" },
         "node": listener.inner.node,
         "time": now_ms(),
         "auth": listener.inner.admission.auth(),
         "generating": status.running,
         "queued": status.queued,
     });
-    (StatusCode::OK, Json(body))
+    let Some(failure) = failure else {
+        return (StatusCode::OK, Json(body));
+    };
+    body["reason"] = failure.to_string().into();
+    (StatusCode::SERVICE_UNAVAILABLE, Json(body))
 }
 
 async fn metrics(State(listener): State<Listener>) -> Result<Response, Refusal> {
@@ -121,7 +127,7 @@ async fn metrics(State(listener): State<Listener>) -> Result<Response, Refusal> 
         .text(pipeline.outbox(), pipeline.status())
         .await
         .map_err(|error| {
-            tracing::error!(%error, "the outbox cannot be counted");
+            tracing::debug!(%error, "the outbox cannot be counted");
             Refusal::NotCounted
         })?;
     Ok(([(CONTENT_TYPE, MEDIA_TYPE)], text).into_response())

@@ -274,3 +274,28 @@ async fn a_shutdown_answers_what_is_in_work() {
         "nothing new is taken"
     );
 }
+
+#[tokio::test]
+async fn healthz_says_why_no_login_is_taken_while_the_disk_is_full() {
+    let running = Running::new(Auth::Open, 4).await;
+    let healthz = async || {
+        let url = format!("{}/healthz", running.url);
+        let answer = running.client.get(url).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json::<Value>().await.unwrap())
+    };
+    assert_eq!(healthz().await.0, 200);
+    running.outbox.set_full(true).await;
+    let mut logins = 0;
+    while running.login(&"u".repeat(200)).await.status() != 503 {
+        logins += 1;
+        assert!(logins < 100, "there is no room for so many");
+    }
+    let (status, body) = healthz().await;
+    assert_eq!((status, &body["status"]), (503, &json!("failing")));
+    let reason = body["reason"].as_str().unwrap();
+    assert!(reason.contains("full"), "{reason}");
+    running.outbox.set_full(false).await;
+    assert_eq!(running.login("anna").await.status(), 202);
+    assert_eq!(healthz().await.0, 200);
+}
