@@ -122,15 +122,7 @@ impl Pipeline {
             }
             Outcome::Ready { .. } => tracing::debug!(ticket = %uuid, "generated"),
         }
-        let settlement = Settlement {
-            event_id: Uuid::now_v7().to_string(),
-            source: self.inner.source.clone(),
-            attributes: Attributes::default(),
-            stamps,
-            outcome,
-        };
-        let kind = settlement.kind();
-        let committed = self.commit(&job.ticket, settlement).await?;
+        let (kind, committed) = self.commit(&job.ticket, stamps, outcome).await?;
         let generate_ms = stamps.between(Point::Started, Point::Generated);
         tracing::info!(ticket = %uuid, kind, generate_ms, ?committed, "settled");
         Ok(())
@@ -141,17 +133,11 @@ impl Pipeline {
     /// # Errors
     /// [`NotSettled::Outbox`]; the ticket is then as it was.
     pub async fn fail(&self, ticket: &Ticket, reason: &str) -> Result<(), NotSettled> {
-        let settlement = Settlement {
-            event_id: Uuid::now_v7().to_string(),
-            source: self.inner.source.clone(),
-            attributes: Attributes::default(),
-            stamps: Stamps::default(),
-            outcome: Outcome::Failed {
-                reason: reason.to_owned(),
-            },
+        let outcome = Outcome::Failed {
+            reason: reason.to_owned(),
         };
         tracing::warn!(ticket = %ticket.uuid(), reason, "settled as failed");
-        self.commit(ticket, settlement).await?;
+        self.commit(ticket, Stamps::default(), outcome).await?;
         Ok(())
     }
 
@@ -179,11 +165,30 @@ impl Pipeline {
         Ok(generated)
     }
 
+    /// Commits what a ticket settles to, and returns the event's type. What no edge would take is found
+    /// here and settles as failed: found at the edge, it would leave whoever waits without an answer.
     async fn commit(
         &self,
         ticket: &Ticket,
-        settlement: Settlement,
-    ) -> Result<Committed, OutboxError> {
+        stamps: Stamps,
+        outcome: Outcome,
+    ) -> Result<(&'static str, Committed), OutboxError> {
+        let mut settlement = Settlement {
+            event_id: Uuid::now_v7().to_string(),
+            source: self.inner.source.clone(),
+            attributes: Attributes::default(),
+            stamps,
+            outcome,
+        };
+        // What keeps the rules of events has metadata that KV takes: at most 256 bytes of media type, and
+        // little beside it.
+        if let Err(error) = settlement.to_event(ticket).validate() {
+            tracing::error!(ticket = %ticket.uuid(), %error, "an offer that no edge would take");
+            settlement.outcome = Outcome::Failed {
+                reason: format!("the offer cannot be delivered: {error}"),
+            };
+        }
+        let kind = settlement.kind();
         let outcome = match settlement.outcome {
             Outcome::Ready { .. } => "ready",
             Outcome::Failed { .. } => "failed",
@@ -197,7 +202,7 @@ impl Pipeline {
         if committed == Committed::New {
             self.inner.metrics.settled(outcome);
         }
-        Ok(committed)
+        Ok((kind, committed))
     }
 
     /// Returns what is counted.

@@ -168,6 +168,7 @@ impl EventLane {
                 subject: pending.subject,
                 id,
                 json: event.to_json(),
+                is_substitute: false,
             }),
             _ => Err(Ended::expired(pending.id, pending.subject, id)),
         }

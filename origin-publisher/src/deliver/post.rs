@@ -9,12 +9,13 @@ use std::{
 
 use headstart_client::{http_client, signing::signed_headers};
 use headstart_protocol::{
-    event::MEDIA_TYPE_BATCH,
+    event::{Data, Event, MEDIA_TYPE_BATCH, TYPE_OFFER_FAILED, TYPE_OFFER_READY},
     keys::Key,
     limits::MAX_EVENTS_BODY_BYTES,
     report::{PublishReport, Status},
 };
 use http::{StatusCode, header::CONTENT_TYPE};
+use serde_json::json;
 
 use super::{Counters, EdgeRefusal, Listeners, Outcome, retry_after::retry_after};
 use crate::outbox::{DeliveryId, Outbox};
@@ -49,6 +50,33 @@ pub(super) struct Outgoing {
     pub(super) subject: String,
     pub(super) id: String,
     pub(super) json: String,
+    /// The edge refused the offer, and this is the failure that is told instead.
+    pub(super) is_substitute: bool,
+}
+
+impl Outgoing {
+    /// Returns the failure to be told in place of an offer that an edge refuses, so that nobody waits for
+    /// it until the ticket expires; `None` where it is no offer.
+    fn substitute(&self) -> Option<Self> {
+        // Not checked against the rules of events: it may be refused for breaking one.
+        let mut event: Event = serde_json::from_str(&self.json).ok()?;
+        if event.kind != TYPE_OFFER_READY {
+            return None;
+        }
+        let reason = json!({ "reason": "the offer could not be delivered" });
+        event.id = format!("{}-undelivered", event.id);
+        TYPE_OFFER_FAILED.clone_into(&mut event.kind);
+        event.data = Some(Data::from_json(&reason).ok()?);
+        event.datacontenttype = None;
+        event.dataref = None;
+        Some(Self {
+            delivery: self.delivery,
+            subject: self.subject.clone(),
+            id: event.id.clone(),
+            json: event.to_json(),
+            is_substitute: true,
+        })
+    }
 }
 
 /// A delivery that is over, and why.
@@ -62,7 +90,11 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    fn new(event: Outgoing, status: Status, reason: Option<String>) -> Self {
+    fn new(event: Outgoing, mut status: Status, reason: Option<String>) -> Self {
+        if event.is_substitute {
+            // Whatever became of the failure, the offer was refused.
+            status = Status::Rejected;
+        }
         Self {
             delivery: event.delivery,
             subject: event.subject,
@@ -130,7 +162,7 @@ impl Poster {
             }
             Err(Refusal::Batch(status)) => return self.divide(batch, status).await,
         };
-        let (mut done, mut again) = (Vec::new(), Vec::new());
+        let (mut done, mut again, mut substitutes) = (Vec::new(), Vec::new(), Vec::new());
         for (index, event) in batch.into_iter().enumerate() {
             // In the order of the batch: the same id may stand twice, for two topics. What the edge does
             // not speak of, it may not have.
@@ -140,12 +172,13 @@ impl Poster {
             });
             match status {
                 Status::Accepted | Status::Duplicate | Status::Ignored => {}
-                Status::Rejected => tracing::error!(
-                    edge = self.name,
-                    event = event.id,
-                    reason,
-                    "the edge refuses an event, it is dropped"
-                ),
+                Status::Rejected => {
+                    self.log_refused(&event, reason.unwrap_or_default());
+                    if let Some(substitute) = event.substitute() {
+                        substitutes.push(substitute);
+                        continue;
+                    }
+                }
                 Status::Retry => {
                     tracing::debug!(
                         edge = self.name,
@@ -161,18 +194,29 @@ impl Poster {
         }
         self.counters.add(0, again.len(), 0);
         self.end(done).await;
-        Sent {
-            again,
-            ..Sent::default()
-        }
+        let mut sent = Box::pin(self.send(substitutes)).await;
+        sent.again.extend(again);
+        sent
+    }
+
+    fn log_refused(&self, event: &Outgoing, reason: &str) {
+        tracing::error!(
+            edge = self.name,
+            event = event.id,
+            reason,
+            "the edge refuses an event, it is dropped"
+        );
     }
 
     /// Sends what the edge refuses as a whole in halves, until the one event that it will not take
     /// stands alone. Where the first half is not done with a subject, the second does not go on with it.
     async fn divide(&self, mut batch: Vec<Outgoing>, status: StatusCode) -> Sent {
         if let [event] = batch.as_slice() {
-            tracing::error!(edge = self.name, event = event.id, %status, "the edge refuses an event, it is dropped");
             let reason = format!("the edge answered {status}");
+            self.log_refused(event, &reason);
+            if let Some(substitute) = event.substitute() {
+                return Box::pin(self.send(vec![substitute])).await;
+            }
             let ended = batch
                 .into_iter()
                 .map(|event| Ended::new(event, Status::Rejected, Some(reason.clone())));

@@ -97,7 +97,8 @@ pub(crate) async fn delivered(outbox: &Outbox, way: Way) {
         .expect("everything is delivered in time");
 }
 
-/// Does what the user's name says: `fails`, `sleeps` for ever, or answers the name.
+/// Does what the user's name says: `fails`, `sleeps` for ever, answers `as ` a media type, or answers the
+/// name.
 #[derive(Debug)]
 pub(crate) struct ByName;
 
@@ -117,8 +118,9 @@ impl Generator for ByName {
             }
             _ => {}
         }
+        let media_type = login.user.strip_prefix("as ").unwrap_or("text/plain");
         Ok(generate::Content {
-            media_type: "text/plain".to_owned(),
+            media_type: media_type.to_owned(),
             bytes: login.user.clone().into_bytes(),
         })
     }

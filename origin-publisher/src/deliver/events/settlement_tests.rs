@@ -283,6 +283,33 @@ async fn content_too_large_for_an_edge_without_kv_is_told_as_a_failure() {
 }
 
 #[tokio::test]
+async fn an_offer_that_the_edge_refuses_is_told_as_a_failure() {
+    let mut running = Running::new().await;
+    let (alone, among_others) = (offer(b"1"), offer(b"2"));
+    let subjects = [&alone, &among_others].map(|entry| entry.ticket.as_str().to_owned());
+    let id = among_others.settlement.event_id.clone();
+    {
+        let mut state = running.edge.0.lock().unwrap();
+        // The failure that is told instead may have to come again, as any event.
+        state.of_event.insert(id.clone(), vec![Status::Rejected; 2]);
+        let failure = format!("{id}-undelivered");
+        state.of_event.insert(failure, vec![Status::Retry]);
+        state.whole = vec![ResponseTemplate::new(422)];
+    }
+    running.deliver(vec![alone]).await;
+    running.deliver(vec![offer(b"3"), among_others]).await;
+    let failures = running.edge.events().into_iter().filter_map(|event| {
+        let (subject, settlement) = Settlement::of_event(event).unwrap();
+        matches!(settlement.outcome, Outcome::Failed { .. }).then_some(subject)
+    });
+    let [alone, among_others] = subjects;
+    let told = [alone, among_others.clone(), among_others];
+    assert_eq!(failures.collect::<Vec<_>>(), told);
+    let counts = running.counters.counts();
+    assert_eq!((counts.delivered, counts.refused), (1, 2));
+}
+
+#[tokio::test]
 async fn what_expired_or_has_a_ticket_of_a_lost_key_is_not_sent() {
     let mut running = Running::new().await;
     let mut expired = offer(b"1");

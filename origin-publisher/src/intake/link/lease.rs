@@ -34,12 +34,15 @@ pub(super) async fn work(
 ) -> FromOrigin {
     let ticket = match ticket_of(&event, &pipeline) {
         Ok(ticket) => ticket,
+        // The edge leases no login whose ticket has expired by its clock, and nothing that is settled here
+        // would be delivered. So another origin gets it, or the edge tells its failure.
         Err(TicketError::Expired) => {
-            tracing::debug!(
+            tracing::warn!(
                 login = event.id,
-                "the ticket has expired, nobody can ask for it"
+                "handed back: its ticket has expired by this origin's clock; is the clock right, and tickets.ttl_seconds the edge's TICKET_TTL_SECONDS?"
             );
-            return FromOrigin::Ack { lease };
+            pause(LONG_PAUSE_MS).await;
+            return FromOrigin::Release { lease };
         }
         Err(TicketError::Unknown) => {
             tracing::error!(

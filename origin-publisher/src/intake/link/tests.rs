@@ -189,6 +189,14 @@ fn login_event(user: &str, ticket: &Ticket) -> Event {
     login(user).to_event(ticket, "/edge/test", now_ms())
 }
 
+/// A login that cannot be read, and so is settled as failed and acked at once.
+fn senseless_event() -> Event {
+    Event {
+        data: None,
+        ..login_event("anna", &ticket())
+    }
+}
+
 fn ack(lease: &str) -> FromOrigin {
     FromOrigin::Ack {
         lease: lease.to_owned(),
@@ -257,25 +265,54 @@ async fn a_generation_that_fails_or_outlasts_its_lease_settles_as_failed() {
 }
 
 #[tokio::test]
-async fn a_login_that_makes_no_sense_settles_as_failed_and_a_foreign_ticket_is_handed_back() {
+async fn a_login_that_makes_no_sense_settles_as_failed() {
     let running = Running::new(4).await;
     let (mut link, _) = running.edge.welcome(1).await;
-    let mut senseless = login_event("anna", &ticket());
-    senseless.data = None;
-    link.lease("l1", senseless, LONG).await;
+    link.lease("l1", senseless_event(), LONG).await;
     assert_eq!(link.hear().await, ack("l1"));
     assert!(matches!(
         running.settled().await[0].1,
         Outcome::Failed { .. }
     ));
+}
 
+#[tokio::test]
+async fn a_login_whose_ticket_is_foreign_or_expired_by_this_clock_is_handed_back() {
+    let running = Running::new(4).await;
+    let (mut link, _) = running.edge.welcome(1).await;
     let foreign = Ticket::mint(now_ms(), [9; 10], &key(9));
     link.lease("l2", login_event("anna", &foreign), LONG).await;
     assert_eq!(link.hear().await, release("l2"));
     let expired = Ticket::mint(1, [9; 10], &key(1));
     link.lease("l3", login_event("anna", &expired), LONG).await;
-    assert_eq!(link.hear().await, ack("l3"));
-    assert_eq!(running.settled().await.len(), 1);
+    assert_eq!(link.hear().await, release("l3"));
+    assert_eq!(running.settled().await.len(), 0);
+}
+
+#[tokio::test]
+async fn an_offer_that_no_edge_would_take_settles_as_failed() {
+    let running = Running::new(4).await;
+    let (mut link, _) = running.edge.welcome(1).await;
+    for (lease, media_type) in [("l1", "text/plain\nx".to_owned()), ("l2", "x".repeat(257))] {
+        let login = login_event(&format!("as {media_type}"), &ticket());
+        link.lease(lease, login, LONG).await;
+        assert_eq!(link.hear().await, ack(lease));
+    }
+    let outcomes = running
+        .settled()
+        .await
+        .into_iter()
+        .map(|(_, outcome)| outcome);
+    let reasons: Vec<_> = outcomes
+        .map(|outcome| match outcome {
+            Outcome::Failed { reason } => reason,
+            Outcome::Ready { media_type, .. } => panic!("an offer of {media_type:?}"),
+        })
+        .collect();
+    for (reason, why) in reasons.iter().zip(["control", "longer"]) {
+        assert!(reason.contains(why), "{reason}");
+    }
+    assert_eq!(reasons.len(), 2);
 }
 
 #[tokio::test]
@@ -329,12 +366,7 @@ async fn a_broken_link_is_opened_again_and_goes_on_with_what_is_held() {
     )
     .await;
     // Seen by the origin before the link breaks.
-    link.lease(
-        "l2",
-        login_event("anna", &Ticket::mint(1, [9; 10], &key(1))),
-        LONG,
-    )
-    .await;
+    link.lease("l2", senseless_event(), LONG).await;
     assert_eq!(link.hear().await, ack("l2"));
     let first_id = link.message_id.clone();
     drop(link);
@@ -384,12 +416,7 @@ async fn a_shutdown_says_so_finishes_what_is_held_and_closes() {
         Duration::from_millis(800),
     )
     .await;
-    link.lease(
-        "l2",
-        login_event("anna", &Ticket::mint(1, [9; 10], &key(1))),
-        LONG,
-    )
-    .await;
+    link.lease("l2", senseless_event(), LONG).await;
     assert_eq!(link.hear().await, ack("l2"));
     running.shutdown.drain();
     assert_eq!(link.hear().await, FromOrigin::Drain {});
@@ -407,12 +434,7 @@ async fn what_is_not_finished_when_the_grace_is_over_is_handed_back() {
     let (mut link, _) = running.edge.welcome(1).await;
     link.lease("l1", login_event("sleeps", &ticket()), LONG)
         .await;
-    link.lease(
-        "l2",
-        login_event("anna", &Ticket::mint(1, [9; 10], &key(1))),
-        LONG,
-    )
-    .await;
+    link.lease("l2", senseless_event(), LONG).await;
     assert_eq!(link.hear().await, ack("l2"));
     running.shutdown.drain();
     assert_eq!(link.hear().await, FromOrigin::Drain {});
