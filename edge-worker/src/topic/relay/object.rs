@@ -379,8 +379,8 @@ impl Relay {
 
     /// Returns the store, if there is one.
     fn stored(&self) -> Result<Option<&RelayStore>, Error> {
-        let sql = self.sessions.state().storage().sql();
-        self.store.find(|| RelayStore::find(&sql))
+        self.store
+            .find(|| RelayStore::find(&self.sessions.state().storage().sql()))
     }
 
     /// Returns the store of the relay that is loaded, which is made if there is none.

@@ -393,8 +393,8 @@ impl Root {
 
     /// Returns the store, if there is one.
     fn stored(&self) -> Result<Option<&TopicStore>, Error> {
-        let sql = self.sessions.state().storage().sql();
-        self.store.find(|| TopicStore::find(&sql))
+        self.store
+            .find(|| TopicStore::find(&self.sessions.state().storage().sql()))
     }
 
     /// Returns the store of the topic that is loaded, which is made if there is none.
