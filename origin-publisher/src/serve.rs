@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use headstart_client::{clock::now_ms, http_client};
 use tokio::{net::TcpListener, time::Instant};
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::{
     config::{Config, Secrets},
@@ -102,11 +103,13 @@ pub async fn serve(
         &shutdown,
     );
     let intake = TaskTracker::new();
+    let instance = Uuid::now_v7().to_string();
     for (edge, edge_secrets) in config.edges.iter().zip(&secrets.edges) {
         intake.spawn(link::keep(Links {
             edge: edge.clone(),
             key: edge_secrets.key.value.current().clone(),
             origin: config.origin.name.clone(),
+            instance: instance.clone(),
             capacity: capacity.div_ceil(config.edges.len()),
             pipeline: pipeline.clone(),
             shutdown: shutdown.clone(),

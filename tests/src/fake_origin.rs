@@ -42,6 +42,7 @@ impl Link {
         );
         link.say(&FromOrigin::Hello {
             origin: "test".to_owned(),
+            instance: String::new(),
             capacity,
             held: Vec::new(),
         })

@@ -1,5 +1,6 @@
-//! A gate before an edge: a TCP proxy that lets an origin's link through always, and everything else,
-//! deliveries or subscribers, only while it is open. It counts them, so that a test knows when one is tried.
+//! A gate before an edge: a TCP proxy that lets an origin's link through, unless that is stalled, and
+//! everything else, deliveries or subscribers, only while it is open. It counts them, so that a test knows
+//! when one is tried.
 
 use std::net::SocketAddr;
 
@@ -35,6 +36,7 @@ pub struct Gate {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
     deliveries: watch::Sender<u32>,
+    stalls: watch::Sender<()>,
     server: JoinHandle<()>,
 }
 
@@ -44,12 +46,15 @@ impl Gate {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it listens");
         let deliveries = watch::Sender::new(0);
+        let stalls = watch::Sender::new(());
         let (mode, watch) = watch::channel(mode);
-        let server = tokio::spawn(serve(listener, target, watch, deliveries.clone()));
+        let shared = (watch, deliveries.clone(), stalls.subscribe());
+        let server = tokio::spawn(serve(listener, target, shared));
         Self {
             address,
             mode,
             deliveries,
+            stalls,
             server,
         }
     }
@@ -63,6 +68,11 @@ impl Gate {
     /// Changes what happens to deliveries from now on; those under way are cut off.
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
+    }
+
+    /// Lets nothing more through over the links that are open: neither end hears that the other is gone.
+    pub fn stall_links(&self) {
+        self.stalls.send_replace(());
     }
 
     /// How many connections for deliveries have been opened in all.
@@ -86,26 +96,26 @@ impl Drop for Gate {
     }
 }
 
-async fn serve(
-    listener: TcpListener,
-    target: SocketAddr,
-    mode: watch::Receiver<Mode>,
-    deliveries: watch::Sender<u32>,
-) {
+/// What a gate is told, and what it counts.
+type Shared = (
+    watch::Receiver<Mode>,
+    watch::Sender<u32>,
+    watch::Receiver<()>,
+);
+
+async fn serve(listener: TcpListener, target: SocketAddr, shared: Shared) {
     // Dropping the set with this task ends every connection.
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        connections.spawn(pass(client, target, mode.clone(), deliveries.clone()));
+        connections.spawn(pass(client, target, shared.clone()));
     }
 }
 
 /// Passes one connection on. Errors end it, which is all there is to do about them.
-async fn pass(
-    mut client: TcpStream,
-    target: SocketAddr,
-    mut mode: watch::Receiver<Mode>,
-    deliveries: watch::Sender<u32>,
-) {
+async fn pass(mut client: TcpStream, target: SocketAddr, shared: Shared) {
+    let (mut mode, deliveries, mut stalls) = shared;
+    // Only what comes from now on stalls it.
+    stalls.mark_unchanged();
     let mut head = vec![0; 8192];
     let Ok(read @ 1..) = client.read(&mut head).await else {
         return;
@@ -132,9 +142,13 @@ async fn pass(
         return;
     }
     if is_link {
-        // Ends when both sides have; that is nothing the gate has to say anything about.
-        let _ = copy_bidirectional(&mut client, &mut edge).await;
-        return;
+        tokio::select! {
+            // Ends when both sides have; that is nothing the gate has to say anything about.
+            _ = copy_bidirectional(&mut client, &mut edge) => return,
+            _ = stalls.changed() => {}
+        }
+        // Both connections stay open.
+        return std::future::pending().await;
     }
     let (mut from_client, mut to_client) = client.split();
     let (mut from_edge, mut to_edge) = edge.split();

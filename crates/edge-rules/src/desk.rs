@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use headstart_protocol::link::DEAD_AFTER_MS;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -112,6 +113,22 @@ pub enum Effect {
         /// Why.
         reason: String,
     },
+    /// Close a link: to the desk it is closed.
+    Close {
+        /// Which.
+        link: String,
+        /// Why.
+        why: CloseReason,
+    },
+}
+
+/// Why a desk closes a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// Its origin has said hello over another one.
+    Replaced,
+    /// Nothing was heard over it for [`DEAD_AFTER_MS`].
+    Dead,
 }
 
 /// The desk holds [`MAX_LOGINS`].
@@ -133,6 +150,9 @@ pub struct DeskTimes {
 pub struct Greeting {
     /// The origin's name.
     pub origin: String,
+    /// Names this run of the origin; empty where it did not say.
+    #[serde(default)]
+    pub instance: String,
     /// How many leases it wants to hold at once.
     pub capacity: u32,
     /// It wants no more.
@@ -143,8 +163,10 @@ pub struct Greeting {
 struct Link {
     greeting: Option<Greeting>,
     held: BTreeSet<Uuid>,
-    /// A lease of it ended in silence, and nothing was heard since: perhaps nobody is there.
+    /// A lease of it ended in silence, and none was answered since: perhaps nobody is there.
     silent: bool,
+    /// When the desk knows that something was heard of it, pings included.
+    heard_at: u64,
     /// When it got its last lease, in the desk's own count.
     last_turn: u64,
 }
@@ -153,11 +175,22 @@ impl Link {
     fn free(&self) -> usize {
         match &self.greeting {
             Some(greeting) if !greeting.draining => {
-                let capacity = greeting.capacity.min(MAX_CAPACITY) as usize;
+                // One lease finds out whether somebody is there again.
+                let most = if self.silent { 1 } else { MAX_CAPACITY };
+                let capacity = greeting.capacity.min(most) as usize;
                 capacity.saturating_sub(self.held.len())
             }
             _ => 0,
         }
+    }
+
+    fn is_of(&self, instance: &str) -> bool {
+        let greeting = self.greeting.as_ref();
+        !instance.is_empty() && greeting.is_some_and(|greeting| greeting.instance == instance)
+    }
+
+    fn is_unheard(&self, now: u64) -> bool {
+        now >= self.heard_at + DEAD_AFTER_MS
     }
 }
 
@@ -187,18 +220,19 @@ impl Desk {
         }
     }
 
-    /// Builds the desk anew from what was stored and the links that are open. Leases of links that are
-    /// gone get the grace of a closed link.
+    /// Builds the desk anew from what was stored and the links that are open, each with when it was last
+    /// heard. Leases of links that are gone get the grace of a closed link.
     pub fn restore(
         times: DeskTimes,
         logins: impl IntoIterator<Item = (Uuid, Login)>,
-        links: impl IntoIterator<Item = (String, Option<Greeting>)>,
+        links: impl IntoIterator<Item = (String, Option<Greeting>, u64)>,
         now: u64,
     ) -> (Self, Vec<Effect>) {
         let mut desk = Self::new(times);
-        for (id, greeting) in links {
+        for (id, greeting, heard_at) in links {
             let link = Link {
                 greeting,
+                heard_at,
                 ..Link::default()
             };
             desk.links.insert(id, link);
@@ -221,6 +255,9 @@ impl Desk {
         let mut effects = Vec::new();
         for link in gone {
             effects.extend(desk.close_link(&link, now));
+        }
+        for link in desk.unheard(now) {
+            effects.extend(desk.close(link, CloseReason::Dead, now));
         }
         effects.extend(desk.pump(now));
         (desk, effects)
@@ -249,11 +286,12 @@ impl Desk {
     }
 
     /// Opens a link. Nothing is leased to it before its hello.
-    pub fn open_link(&mut self, link: &str) {
-        self.links.entry(link.to_owned()).or_default();
+    pub fn open_link(&mut self, link: &str, now: u64) {
+        self.links.entry(link.to_owned()).or_default().heard_at = now;
     }
 
-    /// Notes an origin's hello: what it wants to hold, and what it still holds from before.
+    /// Notes an origin's hello: what it wants to hold, and what it still holds from before. Other links of
+    /// the same instance are closed: the origin has given them up, though the network has not told so.
     pub fn hello(
         &mut self,
         link: &str,
@@ -262,10 +300,20 @@ impl Desk {
         now: u64,
     ) -> Vec<Effect> {
         let origin = greeting.origin.clone();
+        let others: Vec<String> = self
+            .links
+            .iter()
+            .filter(|(id, other)| *id != link && other.is_of(&greeting.instance))
+            .map(|(id, _)| id.clone())
+            .collect();
+        let mut effects = Vec::new();
+        for other in others {
+            effects.extend(self.close(other, CloseReason::Replaced, now));
+        }
         let entry = self.links.entry(link.to_owned()).or_default();
         entry.silent = false;
+        entry.heard_at = now;
         entry.greeting = Some(greeting);
-        let mut effects = Vec::new();
         for lease in held {
             let Some((id, mut login)) = self.current(lease) else {
                 continue;
@@ -306,7 +354,7 @@ impl Desk {
     /// Ends a login: its offer or its failure is durable at an origin. That holds whichever lease
     /// the origin had of it, also one that ended long ago.
     pub fn ack(&mut self, link: &str, lease: &str, now: u64) -> Vec<Effect> {
-        self.heard(link);
+        self.answered(link, now);
         let granted = parse_lease(lease).filter(|(id, number)| {
             self.logins
                 .get(id)
@@ -323,7 +371,7 @@ impl Desk {
 
     /// Takes a login back from its origin. Only the one that holds it can hand it back.
     pub fn release(&mut self, link: &str, lease: &str, now: u64) -> Vec<Effect> {
-        self.heard(link);
+        self.answered(link, now);
         let mut effects = Vec::new();
         if let Some((id, mut login)) = self.current(lease)
             && let LoginState::Leased {
@@ -339,6 +387,32 @@ impl Desk {
             effects.push(self.put(id, login));
         }
         effects.extend(self.pump(now));
+        effects
+    }
+
+    /// Returns the links that may be dead: nothing was heard of them for [`DEAD_AFTER_MS`], as far as the
+    /// desk knows. Pings do not wake it, so the shell finds out, and says [`Desk::last_heard`].
+    pub fn unheard(&self, now: u64) -> Vec<String> {
+        let unheard = self.links.iter().filter(|(_, link)| link.is_unheard(now));
+        unheard.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Notes when a link was last heard, and closes it where that is too long ago.
+    pub fn last_heard(&mut self, link: &str, at: u64, now: u64) -> Vec<Effect> {
+        let Some(entry) = self.links.get_mut(link) else {
+            return vec![];
+        };
+        entry.heard_at = entry.heard_at.max(at);
+        if entry.is_unheard(now) {
+            self.close(link.to_owned(), CloseReason::Dead, now)
+        } else {
+            vec![]
+        }
+    }
+
+    fn close(&mut self, link: String, why: CloseReason, now: u64) -> Vec<Effect> {
+        let mut effects = self.close_link(&link, now);
+        effects.push(Effect::Close { link, why });
         effects
     }
 
@@ -449,9 +523,12 @@ impl Desk {
         }
     }
 
-    /// Returns when [`Desk::tick`] has something to do next.
+    /// Returns when [`Desk::tick`] has something to do next, or a link that holds leases may be dead.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.deadlines.first().map(|(at, _)| *at)
+        let holding = self.links.values().filter(|link| !link.held.is_empty());
+        let dead_at = holding.map(|link| link.heard_at + DEAD_AFTER_MS).min();
+        let due = self.deadlines.first().map(|(at, _)| *at);
+        due.into_iter().chain(dead_at).min()
     }
 
     /// Leases queued logins to links with room, the oldest first.
@@ -522,9 +599,10 @@ impl Desk {
             .map(|(_, id, origin)| (id.clone(), origin.clone()))
     }
 
-    fn heard(&mut self, link: &str) {
+    fn answered(&mut self, link: &str, now: u64) {
         if let Some(link) = self.links.get_mut(link) {
             link.silent = false;
+            link.heard_at = now;
         }
     }
 
@@ -621,6 +699,7 @@ mod tests {
     fn greeting(origin: &str, capacity: u32) -> Greeting {
         Greeting {
             origin: origin.to_owned(),
+            instance: format!("{origin}'s first run"),
             capacity,
             draining: false,
         }
@@ -630,7 +709,7 @@ mod tests {
     fn desk_with(origins: &[(&str, u32)]) -> Desk {
         let mut desk = Desk::new(TIMES);
         for (origin, capacity) in origins {
-            desk.open_link(origin);
+            desk.open_link(origin, 0);
             desk.hello(origin, greeting(origin, *capacity), &[], 0);
         }
         desk
@@ -668,7 +747,7 @@ mod tests {
     #[test]
     fn nothing_is_leased_before_the_hello_or_over_the_capacity() {
         let mut desk = Desk::new(TIMES);
-        desk.open_link("a");
+        desk.open_link("a", 0);
         assert!(leases(&desk.enqueue(id(1), 0).unwrap()).is_empty());
         assert!(leases(&desk.enqueue(id(2), 0).unwrap()).is_empty());
         let effects = desk.hello("a", greeting("a", 1), &[], 1);
@@ -772,7 +851,7 @@ mod tests {
         desk.enqueue(id(1), 0).unwrap();
         desk.close_link("a", 100);
         assert!(leases(&desk.tick(2_099)).is_empty());
-        desk.open_link("a2");
+        desk.open_link("a2", 2_099);
         let effects = desk.hello("a2", greeting("a", 9), &[lease(1, 1)], 2_099);
         assert!(leases(&effects).is_empty());
         assert!(leases(&desk.tick(2_100)).is_empty(), "it is back");
@@ -814,6 +893,109 @@ mod tests {
         desk.ack("a", "anything", 30_002);
         let effects = desk.enqueue(id(3), 30_003).unwrap();
         assert_eq!(leases(&effects), to("a", 3, 1));
+    }
+
+    #[test]
+    fn a_link_that_fell_silent_gets_one_login_at_a_time_until_it_answers() {
+        let mut desk = desk_with(&[("a", 9)]);
+        desk.enqueue(id(1), 0).unwrap();
+        assert_eq!(leases(&desk.tick(30_000)), to("a", 1, 2));
+        assert!(leases(&desk.enqueue(id(2), 30_001).unwrap()).is_empty());
+        assert!(leases(&desk.enqueue(id(3), 30_001).unwrap()).is_empty());
+        assert_eq!(leases(&desk.ack("a", &lease(1, 2), 30_002)).len(), 2);
+    }
+
+    #[test]
+    fn an_origin_that_says_hello_again_gets_nothing_over_its_older_link() {
+        let mut desk = desk_with(&[("old", 4), ("b", 1)]);
+        for n in 1..=3 {
+            desk.enqueue(id(n), 0).unwrap();
+        }
+        desk.open_link("new", 10);
+        let mut again = greeting("old", 4);
+        again.origin = "renamed".to_owned();
+        let held = [lease(1, 1), lease(2, 1)];
+        let effects = desk.hello("new", again, &held, 10);
+        let why = CloseReason::Replaced;
+        let link = "old".to_owned();
+        assert!(effects.contains(&Effect::Close { link, why }));
+        assert!(!desk.links.contains_key("old") && desk.links.contains_key("b"));
+        let mut leased = Vec::new();
+        for n in 4..=6 {
+            leased.extend(leases(&desk.enqueue(id(n), 11).unwrap()));
+        }
+        assert!(!leased.is_empty());
+        assert!(leased.iter().all(|(link, _)| link != "old"), "{leased:?}");
+        // It goes on with what it held.
+        assert!(
+            leases(&desk.tick(10 + GRACE_MS))
+                .iter()
+                .all(|(_, name)| !held.contains(name))
+        );
+        assert_eq!(desk.ack("new", &held[0], 5_000)[0], Effect::Delete(id(1)));
+    }
+
+    #[test]
+    fn origins_that_do_not_say_which_run_they_are_close_no_links() {
+        let mut desk = Desk::new(TIMES);
+        for link in ["a", "b"] {
+            let mut nameless = greeting("origin", 1);
+            nameless.instance.clear();
+            desk.open_link(link, 0);
+            desk.hello(link, nameless, &[], 0);
+        }
+        assert_eq!(desk.links.len(), 2);
+    }
+
+    #[test]
+    fn what_is_held_may_be_told_in_parts_and_nothing_is_leased_before_the_last() {
+        let mut desk = desk_with(&[("a", 2)]);
+        for n in 1..=3 {
+            desk.enqueue(id(n), 0).unwrap();
+        }
+        desk.close_link("a", 1);
+        desk.open_link("a2", 2);
+        let part = desk.hello("a2", greeting("a", 0), &[lease(1, 1)], 2);
+        assert!(leases(&part).is_empty());
+        let rest = desk.hello("a2", greeting("a", 3), &[lease(2, 1)], 2);
+        assert_eq!(leases(&rest), to("a2", 3, 1));
+        assert!(leases(&desk.tick(GRACE_MS + 2)).is_empty(), "both are held");
+    }
+
+    #[test]
+    fn the_leases_of_a_link_that_is_heard_no_more_go_to_another_long_before_they_end() {
+        let mut desk = desk_with(&[("a", 9), ("b", 1)]);
+        desk.enqueue(id(1), 0).unwrap();
+        assert_eq!(desk.next_deadline(), Some(DEAD_AFTER_MS));
+        assert!(desk.unheard(DEAD_AFTER_MS - 1).is_empty());
+        assert_eq!(desk.unheard(DEAD_AFTER_MS), ["a", "b"]);
+        // One has pinged meanwhile.
+        assert_eq!(desk.last_heard("b", 14_000, DEAD_AFTER_MS), []);
+        let effects = desk.last_heard("a", 0, DEAD_AFTER_MS);
+        let why = CloseReason::Dead;
+        let link = "a".to_owned();
+        assert!(effects.contains(&Effect::Close { link, why }));
+        assert_eq!(desk.next_deadline(), Some(DEAD_AFTER_MS + GRACE_MS));
+        assert_eq!(leases(&desk.tick(DEAD_AFTER_MS + GRACE_MS)), to("b", 1, 2));
+        assert_eq!(desk.next_deadline(), Some(14_000 + DEAD_AFTER_MS));
+    }
+
+    #[test]
+    fn a_desk_that_slept_leases_nothing_to_a_link_that_died_meanwhile() {
+        let links = ["a", "b"].map(|link| (link.to_owned(), Some(greeting(link, 9))));
+        let heard = links
+            .into_iter()
+            .zip([0, 1])
+            .map(|((link, greeting), at)| (link, greeting, at));
+        let queued = Login {
+            waits_since: 0,
+            leases: 0,
+            lost: 0,
+            place: LoginState::Queued { away_from: None },
+        };
+        let (desk, effects) = Desk::restore(TIMES, [(id(1), queued)], heard, DEAD_AFTER_MS);
+        assert_eq!(leases(&effects), to("b", 1, 1));
+        assert_eq!(desk.links.len(), 1);
     }
 
     #[test]
@@ -867,8 +1049,13 @@ mod tests {
         OpenLink(u8),
         Hello {
             link: u8,
+            instance: u8,
             capacity: u32,
             holds: bool,
+        },
+        LastHeard {
+            link: u8,
+            ms_ago: u64,
         },
         Ack(Index),
         Release(Index),
@@ -884,8 +1071,11 @@ mod tests {
         prop_oneof![
             4 => Just(Step::Enqueue),
             2 => (0..3_u8).prop_map(Step::OpenLink),
-            3 => (0..3_u8, 0..4_u32, any::<bool>())
-                .prop_map(|(link, capacity, holds)| Step::Hello { link, capacity, holds }),
+            3 => (0..3_u8, 0..3_u8, 0..4_u32, any::<bool>()).prop_map(
+                |(link, instance, capacity, holds)| Step::Hello { link, instance, capacity, holds }
+            ),
+            1 => (0..3_u8, 0..40_000_u64)
+                .prop_map(|(link, ms_ago)| Step::LastHeard { link, ms_ago }),
             3 => any::<Index>().prop_map(Step::Ack),
             2 => any::<Index>().prop_map(Step::Release),
             1 => (0..3_u8).prop_map(Step::Drain),
@@ -959,6 +1149,9 @@ mod tests {
                     Effect::Fail { login, .. } => {
                         assert!(self.stored.contains_key(&login));
                     }
+                    Effect::Close { link, .. } => {
+                        assert!(self.links.remove(&link).is_some());
+                    }
                 }
             }
             assert_eq!(self.desk.logins, self.stored, "stored is what is known");
@@ -999,11 +1192,16 @@ mod tests {
                         return;
                     }
                     self.links.insert(Self::link(*n), None);
-                    self.desk.open_link(&Self::link(*n));
+                    self.desk.open_link(&Self::link(*n), self.now);
                     vec![]
+                }
+                Step::LastHeard { link, ms_ago } => {
+                    let at = self.now.saturating_sub(*ms_ago);
+                    self.desk.last_heard(&Self::link(*link), at, self.now)
                 }
                 Step::Hello {
                     link,
+                    instance,
                     capacity,
                     holds,
                 } => {
@@ -1011,7 +1209,8 @@ mod tests {
                     let Some(said) = self.links.get_mut(&link) else {
                         return;
                     };
-                    let greeting = greeting(&format!("origin-{link}"), *capacity);
+                    let mut greeting = greeting(&format!("origin-{link}"), *capacity);
+                    greeting.instance = format!("run-{instance}");
                     *said = Some(greeting.clone());
                     let held: Vec<String> = self
                         .sent
@@ -1063,7 +1262,8 @@ mod tests {
                     self.desk.failure_told(*index.get(&all))
                 }
                 Step::Evict => {
-                    let links = self.links.clone();
+                    let links = self.links.clone().into_iter();
+                    let links = links.map(|(link, greeting)| (link, greeting, self.now));
                     let (desk, effects) =
                         Desk::restore(TIMES, self.stored.clone(), links, self.now);
                     self.desk = desk;

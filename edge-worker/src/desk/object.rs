@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use futures_util::future::join_all;
-use headstart_edge_rules::desk::{Desk, DeskTimes, Effect, Greeting};
+use headstart_edge_rules::desk::{CloseReason, Desk, DeskTimes, Effect, Greeting};
 use headstart_protocol::{
     limits::{MAX_ATTRIBUTE_BYTES, MAX_LINK_MESSAGE_BYTES, REPLAY_MEMORY_MS},
     link::{FromEdge, FromOrigin},
@@ -71,6 +71,7 @@ durable_object!(LoginDeskDo, DeskObject);
 
 impl ObjectHandlers for DeskObject {
     fn new(state: State, env: Env) -> Self {
+        websocket::answer_pings(&state);
         Self {
             state,
             env,
@@ -149,6 +150,7 @@ impl DeskObject {
         }
         let id = Uuid::try_parse(&login.event.id)
             .map_err(|error| Error::Platform(format!("a login's id: {error}")))?;
+        self.check_links(now_ms)?;
         // The event is there before its login can be leased.
         store.add(id, &login.event)?;
         let Ok(effects) = self.with_desk(|desk| desk.enqueue(id, now_ms))? else {
@@ -172,7 +174,7 @@ impl DeskObject {
             return Err(Error::LinkReplayed);
         }
         store.use_id(&link_key(&link), "", "", head.now_ms)?;
-        self.with_desk(|desk| desk.open_link(&link))?;
+        self.with_desk(|desk| desk.open_link(&link, head.now_ms))?;
         let (client, server) = websocket::pair()?;
         self.state.accept_websocket_with_tags(&server, &[&link]);
         server.serialize_attachment(Attachment {
@@ -194,14 +196,17 @@ impl DeskObject {
             return Ok(());
         };
         let now_ms = platform::now_ms();
+        self.check_links(now_ms)?;
         let effects = self.with_desk(|desk| match message {
             FromOrigin::Hello {
                 origin,
+                instance,
                 capacity,
                 held,
             } => {
                 let greeting = Greeting {
                     origin,
+                    instance,
                     capacity,
                     draining: false,
                 };
@@ -223,6 +228,7 @@ impl DeskObject {
     /// Does what is due: the alarm's work.
     async fn wake(&self) -> Result<(), Error> {
         let now_ms = platform::now_ms();
+        self.check_links(now_ms)?;
         let effects = self.with_desk(|desk| desk.tick(now_ms))?;
         let failures = self.perform(effects, now_ms)?;
         join_all(
@@ -238,6 +244,24 @@ impl DeskObject {
             self.alarm.set(&self.state, forget_at).await?;
         }
         Ok(())
+    }
+
+    /// Finds out which links are dead, of those that the desk has not heard for long. One that has never
+    /// pinged does not tell: it counts as alive.
+    fn check_links(&self, now_ms: u64) -> Result<(), Error> {
+        for link in self.with_desk(|desk| desk.unheard(now_ms))? {
+            let sockets = self.state.get_websockets_with_tag(&link);
+            let heard_at = sockets
+                .first()
+                .map_or(0, |socket| self.last_ping(socket, now_ms));
+            let effects = self.with_desk(|desk| desk.last_heard(&link, heard_at, now_ms))?;
+            self.perform(effects, now_ms)?;
+        }
+        Ok(())
+    }
+
+    fn last_ping(&self, socket: &WebSocket, now_ms: u64) -> u64 {
+        websocket::last_ping_ms(&self.state, socket).unwrap_or(now_ms)
     }
 
     /// Carries out what the desk decided, except telling failures, which takes time: those it gives back.
@@ -277,6 +301,7 @@ impl DeskObject {
                         }
                     }
                     Effect::Fail { login, reason } => failures.push((login, reason)),
+                    Effect::Close { link, why } => self.close_link(link, why)?,
                 }
             }
             todo = Vec::new();
@@ -308,6 +333,22 @@ impl DeskObject {
         Ok(sockets
             .first()
             .is_some_and(|socket| socket.send(&message).is_ok()))
+    }
+
+    /// Closes the socket of a link that the desk has closed.
+    fn close_link(&self, link: String, why: CloseReason) -> Result<(), Error> {
+        let (code, reason) = match why {
+            CloseReason::Replaced => (websocket::REPLACED, "another link has said hello"),
+            CloseReason::Dead => (websocket::TIMED_OUT, "nothing was heard for too long"),
+        };
+        console_log!("link {link} is closed: {reason}");
+        if let Some(socket) = self.state.get_websockets_with_tag(&link).first() {
+            // The platform may have it for a while: a desk that is built anew leases nothing to it.
+            let greeting = None;
+            socket.serialize_attachment(Attachment { link, greeting })?;
+            websocket::close(socket, code, reason);
+        }
+        Ok(())
     }
 
     /// Settles the ticket of a login as failed. What does not work now is tried again by the alarm.
@@ -381,15 +422,15 @@ impl DeskObject {
             lease_ms: config.lease_ms,
             login_timeout_ms: config.login_timeout_ms,
         };
+        let now_ms = platform::now_ms();
         let links = self
             .state
             .get_websockets()
             .into_iter()
             .filter_map(|socket| {
-                let attachment: Attachment = socket.deserialize_attachment().ok()??;
-                Some((attachment.link, attachment.greeting))
+                let Attachment { link, greeting } = socket.deserialize_attachment().ok()??;
+                Some((link, greeting, self.last_ping(&socket, now_ms)))
             });
-        let now_ms = platform::now_ms();
         let (desk, effects) = Desk::restore(times, self.store()?.logins()?, links, now_ms);
         self.desk.load(desk);
         self.perform(effects, now_ms)?;
@@ -430,6 +471,10 @@ fn read(message: WebSocketIncomingMessage) -> Result<FromOrigin, Refusal> {
                 "the origin needs a name of up to 256 bytes",
             )
         }
+        FromOrigin::Hello { instance, .. } if instance.len() > MAX_ATTRIBUTE_BYTES => refuse(
+            websocket::POLICY,
+            "an instance has a name of up to 256 bytes",
+        ),
         _ => Ok(message),
     }
 }
@@ -446,6 +491,8 @@ fn link_key(id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn text(json: &str) -> WebSocketIncomingMessage {
@@ -463,12 +510,16 @@ mod tests {
     fn anything_else_closes_the_link_with_a_fitting_code() {
         let long = "x".repeat(MAX_LINK_MESSAGE_BYTES + 1);
         let nameless = r#"{"hello":{"origin":"","capacity":1,"held":[]}}"#;
+        let instance = "x".repeat(MAX_ATTRIBUTE_BYTES + 1);
+        let hello = json!({ "origin": "a", "instance": instance, "capacity": 1, "held": [] });
+        let long_instance = json!({ "hello": hello }).to_string();
         for (message, code) in [
             (WebSocketIncomingMessage::Binary(vec![1]), 1003),
             (text(&long), 1009),
             (text("{"), 1007),
             (text(r#"{"shutdown":{}}"#), 1007),
             (text(nameless), 1008),
+            (text(&long_instance), 1008),
         ] {
             assert_eq!(read(message).unwrap_err().code, code);
         }

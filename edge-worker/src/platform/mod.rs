@@ -77,6 +77,9 @@ extern "C" {
     #[wasm_bindgen(catch)]
     fn subscription(request: &web_sys::Request) -> Result<String, JsValue>;
 
+    #[wasm_bindgen(catch, js_name = lastPing)]
+    fn last_ping_js(context: &JsValue, socket: &web_sys::WebSocket) -> Result<f64, JsValue>;
+
     #[wasm_bindgen(js_name = writeContent)]
     fn write_content_js(env: &Env, key: &str, value: &str, metadata: &str) -> Promise;
 

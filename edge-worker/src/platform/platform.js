@@ -150,3 +150,9 @@ export function streamOf(promise) {
 export function writeContent(env, key, value, metadata) {
   return env.CONTENT.put(key, value, { metadata: JSON.parse(metadata) });
 }
+
+// When the platform last answered a ping of a WebSocket by itself, in ms since the Unix epoch; 0 when it
+// never did.
+export function lastPing(context, socket) {
+  return context.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0;
+}

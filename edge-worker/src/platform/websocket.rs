@@ -1,9 +1,10 @@
-//! Rules of WebSockets that both kinds of Durable Object follow.
+//! Rules of WebSockets that all Durable Objects follow.
 
 use headstart_edge_rules::topic::wires::codec::Message;
 use headstart_protocol::channel::{PING_TEXT, PONG_TEXT};
 use worker::{State, WebSocket, WebSocketPair, worker_sys::WebSocketRequestResponsePair};
 
+use super::last_ping_js;
 use crate::http::{error::Error, request::RequestContext};
 
 /// The purpose was fulfilled.
@@ -18,6 +19,10 @@ pub const POLICY: u16 = 1008;
 pub const TRY_AGAIN: u16 = 1013;
 /// A message over the limit.
 pub const TOO_BIG: u16 = 1009;
+/// Nothing was heard for too long.
+pub const TIMED_OUT: u16 = 4008;
+/// Another connection has taken the place of this one.
+pub const REPLACED: u16 = 4009;
 
 /// Returns the code to answer a close with. Codes that only report, and never travel, may not be sent: 1005
 /// (none was given), 1006 (the connection broke), 1015 (TLS failed).
@@ -52,6 +57,19 @@ pub fn answer_pings(state: &State) {
     if let Ok(pair) = WebSocketRequestResponsePair::new(PING_TEXT, PONG_TEXT) {
         state.set_websocket_auto_response(&pair);
     }
+}
+
+/// Returns when the platform last answered a `ping` of a socket, in milliseconds since the Unix epoch; `None`
+/// when it never did.
+pub fn last_ping_ms(state: &State, socket: &WebSocket) -> Option<u64> {
+    let at_ms = last_ping_js(state.as_raw().as_ref(), socket.as_ref()).ok()?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a time in milliseconds"
+    )]
+    let at_ms = at_ms as u64;
+    (at_ms > 0).then_some(at_ms)
 }
 
 /// Returns a pair of connected sockets: the client's end and ours.

@@ -13,6 +13,7 @@ use headstart_tests::{
     edge_config::EdgeConfig,
     events::ready,
     fake_origin::Link,
+    gate::{Gate, Mode},
     keys::foreign_key,
     kv::Kv,
     origin::{Origin, OriginConfig},
@@ -106,6 +107,62 @@ async fn an_origin_that_hangs_loses_its_leases_and_what_it_delivers_late_changes
     assert!(log.contains(r#"way="event" delivered=1"#), "{log}");
     let answer = client.offer(&ticket).await.expect_status(200);
     assert_eq!(answer.header("headstart-event-id"), told.id);
+}
+
+/// Both tests of dead connections wait as long as that takes to be noticed, and no more than this.
+const NOTICED: Duration = Duration::from_secs(40);
+
+#[tokio::test]
+async fn an_origin_that_is_heard_no_more_loses_its_leases_long_before_they_end() {
+    let edge = Edge::start(EdgeConfig::default().var("LEASE_SECONDS", 600)).await;
+    let one = Origin::start(OriginConfig::new("one").edge(&edge).endless());
+    let waiting = log_in(&edge.client(), 3).await;
+    one.generates(3).await;
+    one.freeze();
+    let _two = Origin::start(OriginConfig::new("two").edge(&edge));
+    let by_origin = tokio::time::timeout(NOTICED, settled(waiting)).await;
+    assert_eq!(by_origin.unwrap(), BTreeMap::from([("two".to_owned(), 3)]));
+}
+
+#[tokio::test]
+async fn an_origin_whose_link_stalls_opens_another_and_gets_nothing_over_the_old_one() {
+    let edge = Edge::start(EdgeConfig::default().var("LEASE_SECONDS", 600)).await;
+    let gate = Gate::before(edge.address(), Mode::Open).await;
+    let one = OriginConfig::new("one").edge_through(&edge, &gate.url());
+    let one = Origin::start(one);
+    one.logged("linked", 1).await;
+    gate.stall_links();
+    let linked = tokio::time::timeout(NOTICED, one.logged("linked", 2)).await;
+    linked.expect("another link in time");
+    let waiting = log_in(&edge.client(), 8).await;
+    let by_origin = tokio::time::timeout(NOTICED, settled(waiting)).await;
+    assert_eq!(by_origin.unwrap(), BTreeMap::from([("one".to_owned(), 8)]));
+}
+
+#[tokio::test]
+async fn a_link_is_closed_by_the_next_one_of_the_same_run_of_its_origin() {
+    let edge = Edge::start(EdgeConfig::default()).await;
+    let client = edge.client();
+    let hello = |instance: &str| FromOrigin::Hello {
+        origin: "test".to_owned(),
+        instance: instance.to_owned(),
+        capacity: 1,
+        held: Vec::new(),
+    };
+    let mut links = Vec::new();
+    for instance in ["first", "second", "second"] {
+        let mut link = Link::open(&client, 0).await;
+        link.say(&hello(instance)).await;
+        links.push(link);
+    }
+    let [first, old, new] = links.try_into().expect("three links");
+    assert_eq!(old.into_ws().hear().await, Heard::Closed(4009));
+    for _ in 0..2 {
+        client.login("17850").await;
+    }
+    for mut link in [first, new] {
+        link.lease().await;
+    }
 }
 
 #[tokio::test]

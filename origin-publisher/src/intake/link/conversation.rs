@@ -3,10 +3,13 @@
 use std::{collections::HashSet, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
-use headstart_protocol::link::{FromEdge, FromOrigin};
+use headstart_protocol::{
+    channel::{PING_TEXT, PONG_TEXT},
+    link::{DEAD_AFTER_MS, FromEdge, FromOrigin, MAX_HELD_PER_HELLO, PING_EVERY_MS},
+};
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_tungstenite::tungstenite::{
     self, Message,
@@ -19,11 +22,11 @@ use crate::shutdown::Shutdown;
 /// How long the edge may take for its welcome.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often the edge is pinged: keeps proxies from closing an idle link.
-const PING_EVERY: Duration = Duration::from_secs(15);
+/// How often the edge is pinged. That also keeps proxies from closing an idle link.
+const PING_EVERY: Duration = Duration::from_millis(PING_EVERY_MS);
 
-/// A link over which nothing came for this long is dead: two pings went unanswered.
-const DEAD_AFTER: Duration = Duration::from_secs(40);
+/// A link over which nothing came for this long is dead.
+const DEAD_AFTER: Duration = Duration::from_millis(DEAD_AFTER_MS);
 
 /// How long a message may take to be handed to the network. Longer means nobody takes it.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -119,12 +122,9 @@ async fn speak(
     // Only one desk need tell, and all tell the same.
     desks.send_if_modified(|known| std::mem::replace(known, count) != count);
     let capacity = capacity_of_one(links.capacity, count);
-    link.say(&FromOrigin::Hello {
-        origin: links.origin.clone(),
-        capacity,
-        held: desk.held.iter().cloned().collect(),
-    })
-    .await?;
+    for hello in hellos(links, capacity, &desk.held) {
+        link.say(&hello).await?;
+    }
     tracing::info!(
         edge,
         desk = desk.number,
@@ -142,6 +142,7 @@ async fn speak(
             link.close().await;
             return Ok(());
         }
+        let dead_at = link.heard_at + DEAD_AFTER;
         tokio::select! {
             // Answers before news: what is done must reach the edge even under a flood of leases.
             biased;
@@ -159,12 +160,7 @@ async fn speak(
                 link.say(&FromOrigin::Drain {}).await?;
                 drain_said = true;
             }
-            _ = pings.tick() => {
-                if link.heard_at.elapsed() > DEAD_AFTER {
-                    return Err(format!("nothing heard for {} s", DEAD_AFTER.as_secs()));
-                }
-                link.send(Message::Ping("".into())).await?;
-            }
+            _ = pings.tick() => link.send(Message::text(PING_TEXT)).await?,
             heard = link.hear() => match heard? {
                 Some(FromEdge::Lease { lease, expires_in_ms, event }) => {
                     if drain_said {
@@ -182,8 +178,29 @@ async fn speak(
                 }
                 Some(FromEdge::Welcome { .. }) | None => {}
             },
+            // After what has come: it may only be this process that stood still.
+            () = sleep_until(dead_at) => {
+                return Err(format!("nothing heard for {} s", DEAD_AFTER.as_secs()));
+            }
         }
     }
+}
+
+/// Returns what an origin says first: a hello with all that it holds, or several, of which only the last one
+/// asks for leases.
+fn hellos(links: &Links, capacity: u32, held: &HashSet<String>) -> Vec<FromOrigin> {
+    let held: Vec<String> = held.iter().cloned().collect();
+    let mut parts: Vec<&[String]> = held.chunks(MAX_HELD_PER_HELLO).collect();
+    let last = parts.pop().unwrap_or_default();
+    let hello = |held: &[String], capacity| FromOrigin::Hello {
+        origin: links.origin.clone(),
+        instance: links.instance.clone(),
+        capacity,
+        held: held.to_vec(),
+    };
+    let mut hellos: Vec<FromOrigin> = parts.into_iter().map(|part| hello(part, 0)).collect();
+    hellos.push(hello(last, capacity));
+    hellos
 }
 
 /// Returns the share of one link: all links feed the same pool.
@@ -207,6 +224,7 @@ impl Link {
         };
         self.heard_at = Instant::now();
         match frame {
+            Message::Text(text) if text == PONG_TEXT => Ok(None),
             Message::Text(text) => match serde_json::from_str(&text) {
                 Ok(message) => Ok(Some(message)),
                 Err(error) => {

@@ -38,6 +38,8 @@ pub struct Links {
     pub key: Key,
     /// This origin's name, for the edge's logs.
     pub origin: String,
+    /// Names this run of the origin, unlike every other.
+    pub instance: String,
     /// How many leases the origin can hold over all links to this edge.
     pub capacity: usize,
     /// Settles what is leased.

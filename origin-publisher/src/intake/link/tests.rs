@@ -1,12 +1,14 @@
 //! What the link promises, against an edge played by this test over a real WebSocket.
 
-use std::net::SocketAddr;
+use std::{collections::HashSet, net::SocketAddr};
 
 use futures_util::{SinkExt, StreamExt};
 use headstart_client::clock::now_ms;
 use headstart_protocol::{
+    channel::{PING_TEXT, PONG_TEXT},
     event::Event,
     keys::KeyRing,
+    limits::MAX_LINK_MESSAGE_BYTES,
     link::{FromEdge, FromOrigin},
     settlement::Outcome,
     signature,
@@ -24,6 +26,7 @@ use tokio_tungstenite::{
         handshake::server::{ErrorResponse, Request, Response},
     },
 };
+use uuid::Uuid;
 
 use super::*;
 use crate::{
@@ -112,6 +115,9 @@ impl FakeLink {
     async fn hear(&mut self) -> FromOrigin {
         loop {
             match within(self.socket.next()).await.unwrap().unwrap() {
+                Message::Text(text) if text == PING_TEXT => {
+                    self.socket.send(Message::text(PONG_TEXT)).await.unwrap();
+                }
                 Message::Text(text) => return serde_json::from_str(&text).unwrap(),
                 Message::Ping(_) | Message::Pong(_) => {}
                 other => panic!("{other:?}"),
@@ -149,6 +155,7 @@ impl Running {
             },
             key: key(2),
             origin: "test".to_owned(),
+            instance: "run".to_owned(),
             capacity: 1 + queue,
             pipeline: testing::pipeline(&outbox, queue, LONG),
             shutdown: shutdown.clone(),
@@ -224,6 +231,7 @@ async fn a_lease_is_acked_once_its_offer_is_durable() {
         hello,
         FromOrigin::Hello {
             origin: "test".to_owned(),
+            instance: "run".to_owned(),
             capacity: 5,
             held: vec![]
         }
@@ -380,6 +388,44 @@ async fn a_broken_link_is_opened_again_and_goes_on_with_what_is_held() {
 }
 
 #[tokio::test]
+async fn all_that_is_held_is_told_in_messages_that_an_edge_takes() {
+    const HELD: usize = 2_500;
+    let running = Running::new(HELD).await;
+    let (mut link, _) = running.edge.welcome(1).await;
+    let names: HashSet<String> = (0..HELD)
+        .map(|number| {
+            format!(
+                "{}.{}",
+                Uuid::now_v7(),
+                u32::MAX - u32::try_from(number).unwrap()
+            )
+        })
+        .collect();
+    for name in &names {
+        link.lease(name, login_event("sleeps", &ticket()), LONG)
+            .await;
+    }
+    link.lease("last", senseless_event(), LONG).await;
+    assert_eq!(link.hear().await, ack("last"));
+    drop(link);
+    let (mut link, mut hello) = running.edge.welcome(1).await;
+    let mut told = HashSet::new();
+    loop {
+        let bytes = serde_json::to_string(&hello).unwrap().len();
+        assert!(bytes <= MAX_LINK_MESSAGE_BYTES, "{bytes}");
+        told.extend(held(&hello));
+        let FromOrigin::Hello { capacity, .. } = hello else {
+            panic!("{hello:?}");
+        };
+        if capacity > 0 {
+            break;
+        }
+        hello = link.hear().await;
+    }
+    assert_eq!(told, names);
+}
+
+#[tokio::test]
 async fn an_edge_that_is_down_is_tried_again_until_it_is_there() {
     let running = Running::new(4).await;
     for _ in 0..2 {
@@ -470,6 +516,6 @@ async fn a_link_over_which_nothing_comes_is_given_up_and_opened_again() {
     let start = tokio::time::Instant::now();
     let (stream, _) = running.edge.listener.accept().await.unwrap();
     let waited = start.elapsed();
-    assert!((30..90).contains(&waited.as_secs()), "{waited:?}");
+    assert!((15..17).contains(&waited.as_secs()), "{waited:?}");
     drop((silent, stream));
 }
