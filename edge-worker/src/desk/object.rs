@@ -355,7 +355,11 @@ impl DeskObject {
     async fn tell_failure(&self, login: Uuid, reason: String) {
         match self.settle_as_failed(login, &reason).await {
             Ok(()) => console_log!("login {login} failed: {reason}"),
+            // Nobody can wait for either.
             Err(Error::Ticket(TicketError::Expired)) => {}
+            Err(Error::Ticket(TicketError::Unknown)) => {
+                console_warn!("login {login} is dropped: its ticket is of a key that is gone");
+            }
             Err(error) => return error.log(),
         }
         let told = self

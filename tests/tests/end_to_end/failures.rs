@@ -8,10 +8,11 @@ use headstart_tests::{
     edge::Edge,
     edge_config::EdgeConfig,
     events::{SOURCE, failed, ready},
-    keys::{fresh_ticket, ticket_of_age},
+    keys::{foreign_key, fresh_ticket, ticket_of_age},
     origin::{Origin, OriginConfig},
     shared::{TTL_SECONDS, YOUNG_SECONDS, edge, shop},
     sse::Sse,
+    wait::until,
     ws::Ws,
 };
 use serde_json::{Value, json};
@@ -84,6 +85,22 @@ async fn every_login_of_many_that_no_origin_takes_fails_in_time() {
     while let Some(answer) = answers.next().await {
         assert!(!answer.expect_problem(502).detail.is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_login_whose_ticket_is_of_a_key_that_is_gone_leaves_its_desk() {
+    let config = EdgeConfig::default().var("LOGIN_TIMEOUT_SECONDS", 1);
+    let mut edge = Edge::start(config.clone()).await;
+    let ticket = edge.client().login("17850").await;
+    edge.kill().await;
+    let replaced = config.keys("TICKET_KEY", &[foreign_key()]);
+    edge.start_again_with(replaced).await;
+    let dropped = format!("login {} is dropped", ticket.uuid());
+    until("the login to leave", async || {
+        edge.log().contains(&dropped).then_some(())
+    })
+    .await;
+    assert_eq!(edge.log().matches(&dropped).count(), 1);
 }
 
 #[tokio::test]
