@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use headstart_client::{clock::now_ms, http_client};
-use tokio::{net::TcpListener, time::Instant};
+use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -26,8 +26,9 @@ use crate::{
     shutdown::Shutdown,
 };
 
-/// How long a shutdown waits for deliveries, at most; what is not delivered by then stays in the
-/// outbox. Long enough for one more flush to KV, which comes at most a second after the one before.
+/// How long a shutdown waits for deliveries, at most, once the grace is over or nothing is held any more;
+/// what is not delivered by then stays in the outbox. Long enough for one more flush to KV, which comes at
+/// most a second after the one before.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why the origin cannot start, or had to stop.
@@ -56,7 +57,7 @@ pub enum ServeError {
 }
 
 /// Runs an origin that generates with `generator` until `stop` is done, and then at most the configured
-/// grace longer.
+/// grace and [`FLUSH_PATIENCE`] longer.
 ///
 /// # Errors
 /// [`ServeError`], when it cannot start, or its outbox is found to be damaged.
@@ -162,18 +163,14 @@ async fn end(
     intake: &TaskTracker,
     delivery: &Delivery,
 ) {
-    let deadline = Instant::now() + grace;
     tracing::info!(grace_s = grace.as_secs(), "going: nothing new is taken");
     shutdown.drain();
-    if tokio::time::timeout_at(deadline, intake.wait())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(grace, intake.wait()).await.is_err() {
         tracing::warn!("the grace is over: what is not finished is handed back");
     }
     pipeline.close();
-    let patience = FLUSH_PATIENCE.min(deadline.saturating_duration_since(Instant::now()));
-    match delivery.flush(patience).await {
+    // Not of the grace: what was finished in its last moment is delivered, too.
+    match delivery.flush(FLUSH_PATIENCE).await {
         Ok(true) => {}
         Ok(false) => {
             tracing::warn!("not everything is delivered yet; the rest stays in the outbox");
@@ -209,4 +206,67 @@ fn announce(config: &Config, socket: &TcpListener) {
 async fn listen(listener: Listener, socket: TcpListener) {
     listener::serve(listener.clone(), socket).await;
     listener.settled().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use headstart_protocol::{
+        event::Event,
+        report::{EventResult, PublishReport, Status},
+    };
+    use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::any};
+
+    use super::*;
+    use crate::{
+        config::{self, Environment},
+        outbox::Way,
+        testing::{self, key, offer},
+    };
+
+    /// An edge that takes every event, each batch after a moment.
+    async fn slow_edge() -> MockServer {
+        let server = MockServer::start().await;
+        let take = |request: &Request| {
+            let batch = Event::batch_from_json(&request.body).unwrap();
+            let taken = batch.into_iter().map(|event| EventResult {
+                id: event.unwrap().id,
+                status: Status::Accepted,
+                reason: None,
+            });
+            let results = taken.collect();
+            ResponseTemplate::new(200)
+                .set_delay(Duration::from_millis(300))
+                .set_body_json(PublishReport { results })
+        };
+        Mock::given(any()).respond_with(take).mount(&server).await;
+        server
+    }
+
+    #[tokio::test]
+    async fn what_was_finished_in_the_last_moment_of_the_grace_is_delivered() {
+        let edge = slow_edge().await;
+        let environment: Environment = [
+            ("HEADSTART_TICKET_KEY", key(1).expose()),
+            ("HEADSTART_ORIGIN_KEY", key(2).expose()),
+            ("HEADSTART_EDGES_0_NAME", "edge".to_owned()),
+            ("HEADSTART_EDGES_0_URL", edge.uri()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+        let config = config::load(None, &environment, &[]).unwrap().config;
+        let secrets = Secrets::read(&config, &environment).unwrap();
+        let (outbox, _folder) = testing::outbox(false);
+        let pipeline = testing::pipeline(&outbox, 1, Duration::from_secs(1));
+        let (client, shutdown) = (http_client::build().unwrap(), Shutdown::default());
+        let metrics = pipeline.metrics();
+        let delivery = Delivery::start(&config, &secrets, &client, &outbox, metrics, &shutdown);
+        let intake = TaskTracker::new();
+        let held = shutdown.clone();
+        intake.spawn(async move { held.over().await });
+        intake.close();
+        outbox.commit(offer(b"1")).await.unwrap();
+        end(Duration::ZERO, &shutdown, &pipeline, &intake, &delivery).await;
+        assert_eq!(outbox.pending("edge", Way::Event).await.unwrap(), 0);
+    }
 }

@@ -157,7 +157,8 @@ pub struct OriginConfig {
     /// Names this origin in events (`source` is `/origin/<name>`) and in logs: 1 to 64 of
     /// `A-Z a-z 0-9 . _ -`. Several origins of one deployment need different names.
     pub name: String,
-    /// How long a shutdown may take to finish, or hand back, what is in work, in seconds.
+    /// How long a shutdown may take to finish, or hand back, what is in work, in seconds. Three more are for
+    /// what is not delivered yet.
     pub grace_seconds: u64,
 }
 

@@ -147,8 +147,14 @@ async fn speak(
             // Answers before news: what is done must reach the edge even under a flood of leases.
             biased;
             Some(answer) = desk.answers.recv() => {
-                link.say(&answer).await?;
-                desk.forget(&answer);
+                let said = link.say(&answer).await;
+                if said.is_ok() {
+                    desk.forget(&answer);
+                } else {
+                    // For the next link. The desk itself keeps the other end open.
+                    let _ = desk.answer.send(answer);
+                }
+                said?;
             }
             () = links.shutdown.over() => {
                 for lease in desk.held.drain() {

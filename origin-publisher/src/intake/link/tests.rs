@@ -86,14 +86,17 @@ impl FakeEdge {
     /// Returns the next link, welcomed, and its hello.
     async fn welcome(&self, desks: u32) -> (FakeLink, FromOrigin) {
         let mut link = self.accept().await;
-        link.say(&FromEdge::Welcome {
-            desk: 0,
-            desks,
-            lease_ms: 30_000,
-        })
-        .await;
+        link.say(&welcome(desks)).await;
         let hello = link.hear().await;
         (link, hello)
+    }
+}
+
+fn welcome(desks: u32) -> FromEdge {
+    FromEdge::Welcome {
+        desk: 0,
+        desks,
+        lease_ms: 30_000,
     }
 }
 
@@ -383,6 +386,29 @@ async fn a_broken_link_is_opened_again_and_goes_on_with_what_is_held() {
         link.message_id, first_id,
         "an edge refuses a handshake that it has seen"
     );
+    assert_eq!(held(&hello), ["l1"]);
+    assert_eq!(link.hear().await, ack("l1"));
+}
+
+#[tokio::test]
+async fn an_answer_that_a_broken_link_did_not_take_is_given_over_the_next() {
+    let running = Running::new(4).await;
+    let (mut link, _) = running.edge.welcome(1).await;
+    let short = Duration::from_millis(200);
+    link.lease("l1", login_event("sleeps", &ticket()), short)
+        .await;
+    link.lease("l2", senseless_event(), LONG).await;
+    assert_eq!(link.hear().await, ack("l2"));
+    drop(link);
+    while running.settled().await.len() < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Its answer waits for the next link. That one breaks as soon as it has welcomed the origin, which may
+    // still say hello: what is said next fails.
+    let mut link = running.edge.accept().await;
+    link.say(&welcome(1)).await;
+    drop(link);
+    let (mut link, hello) = running.edge.welcome(1).await;
     assert_eq!(held(&hello), ["l1"]);
     assert_eq!(link.hear().await, ack("l1"));
 }
