@@ -95,7 +95,7 @@ pub async fn serve(
         Metrics::default(),
     );
 
-    let delivery = Delivery::start(
+    let mut delivery = Delivery::start(
         config,
         secrets,
         &client,
@@ -113,6 +113,7 @@ pub async fn serve(
             instance: instance.clone(),
             capacity: capacity.div_ceil(config.edges.len()),
             pipeline: pipeline.clone(),
+            recovery: delivery.recovery(&edge.name()),
             shutdown: shutdown.clone(),
         }));
     }

@@ -9,6 +9,7 @@ use headstart_protocol::{
     ticket::Ticket,
 };
 use tokio::{
+    sync::watch,
     task::JoinSet,
     time::{Instant, sleep_until},
 };
@@ -35,6 +36,8 @@ pub(super) struct EventLane {
     pub(super) way: Way,
     /// Tell which tickets are ours; none where it delivers updates.
     pub(super) ticket_keys: Option<KeyRing>,
+    /// Changes whenever the edge is known to be well again.
+    pub(super) recovered: watch::Receiver<()>,
     /// Ends it.
     pub(super) shutdown: Shutdown,
 }
@@ -64,6 +67,7 @@ impl EventLane {
         let mut queue = Queue::new(lane.poster.outbox.clone(), edge.clone(), lane.way);
         let mut sending: JoinSet<Done> = JoinSet::new();
         let mut pace = Pace::new(edge, what);
+        let mut recovered = lane.recovered.clone();
         loop {
             let may_send = sending.len() < pace.parallel();
             tokio::select! {
@@ -92,6 +96,7 @@ impl EventLane {
                         }
                     }
                 }
+                Ok(()) = recovered.changed() => pace.wake(),
                 () = lane.shutdown.over() => return,
             }
         }

@@ -39,7 +39,7 @@ use kv_api::KvApi;
 use post::Poster;
 use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -140,6 +140,8 @@ pub struct Delivery {
     outbox: Outbox,
     metrics: Metrics,
     lanes: Vec<Lane>,
+    /// By the edge's name.
+    recoveries: HashMap<String, watch::Sender<()>>,
     tasks: TaskTracker,
 }
 
@@ -180,10 +182,12 @@ impl Delivery {
         for (edge, EdgeSecrets { key, api_token }) in config.edges.iter().zip(&secrets.edges) {
             let name = edge.name();
             let key = key.value.current();
+            let recovered = delivery.recovery(&name).subscribe();
             let lane = EventLane {
                 poster: delivery.poster(edge, key, client, Way::Event, Listeners::default()),
                 way: Way::Event,
                 ticket_keys: Some(secrets.ticket.value.clone()),
+                recovered: recovered.clone(),
                 shutdown: shutdown.clone(),
             };
             delivery.tasks.spawn(lane.run());
@@ -191,6 +195,7 @@ impl Delivery {
                 poster: delivery.poster(edge, key, client, Way::Update, Listeners::default()),
                 way: Way::Update,
                 ticket_keys: None,
+                recovered,
                 shutdown: shutdown.clone(),
             };
             delivery.tasks.spawn(lane.run());
@@ -233,6 +238,7 @@ impl Delivery {
                 poster: delivery.poster(edge, key, client, Way::Update, listeners.clone()),
                 way: Way::Update,
                 ticket_keys: None,
+                recovered: delivery.recovery(&edge.name()).subscribe(),
                 shutdown: shutdown.clone(),
             };
             delivery.tasks.spawn(lane.run());
@@ -246,6 +252,7 @@ impl Delivery {
             outbox: outbox.clone(),
             metrics,
             lanes: Vec::new(),
+            recoveries: HashMap::new(),
             tasks: TaskTracker::new(),
         }
     }
@@ -292,6 +299,13 @@ impl Delivery {
             counters: Arc::clone(&counters),
         });
         counters
+    }
+
+    /// Returns what is to be told whenever an edge is known to be well again, such as by the welcome of its
+    /// link: its events and updates then go at once.
+    pub fn recovery(&mut self, edge: &str) -> watch::Sender<()> {
+        let recovery = self.recoveries.entry(edge.to_owned()).or_default();
+        recovery.clone()
     }
 
     /// Returns the counts of each edge and way.

@@ -31,6 +31,8 @@ pub(super) struct Pace {
     size: BatchSize,
     failing: bool,
     resume_at: Instant,
+    /// Until when the edge asked to be left alone.
+    leave_until: Instant,
 }
 
 impl Pace {
@@ -42,6 +44,7 @@ impl Pace {
             size: BatchSize::new(MAX_EVENTS_PER_BATCH),
             failing: false,
             resume_at: Instant::now(),
+            leave_until: Instant::now(),
         }
     }
 
@@ -78,11 +81,11 @@ impl Pace {
             self.backoff.after_success();
             return;
         };
-        let wait = self
-            .backoff
-            .after_failure()
-            .max(failure.retry_after.unwrap_or_default());
-        self.resume_at = self.resume_at.max(Instant::now() + wait);
+        let now = Instant::now();
+        let asked = failure.retry_after.unwrap_or_default();
+        let wait = self.backoff.after_failure().max(asked);
+        self.resume_at = self.resume_at.max(now + wait);
+        self.leave_until = self.leave_until.max(now + asked);
         self.failing = true;
         tracing::warn!(
             edge = self.edge,
@@ -93,8 +96,46 @@ impl Pace {
         );
     }
 
+    /// Ends the back-off: the edge is known to be well again. What it asked for itself stays.
+    pub(super) fn wake(&mut self) {
+        self.backoff.after_success();
+        self.resume_at = self.leave_until;
+    }
+
     /// Waits a moment: the outbox itself failed.
     pub(super) fn rest(&mut self) {
         self.resume_at = Instant::now() + OUTBOX_WAIT;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(pace: &mut Pace, retry_after: Option<Duration>) {
+        let failure = Failure {
+            reason: "away".to_owned(),
+            retry_after,
+            is_passing: true,
+        };
+        pace.learn(1, Duration::ZERO, Some(&failure));
+    }
+
+    #[test]
+    fn an_edge_that_is_back_is_not_waited_for_unless_it_asked_for_that() {
+        let mut pace = Pace::new("edge", "events");
+        for _ in 0..10 {
+            failed(&mut pace, None);
+        }
+        assert!(pace.resume_at() > Instant::now() + Duration::from_secs(5));
+        pace.wake();
+        assert!(pace.resume_at() <= Instant::now());
+        failed(&mut pace, None);
+        let short = Instant::now() + Duration::from_secs(1);
+        assert!(pace.resume_at() < short, "its back-off begins anew");
+
+        failed(&mut pace, Some(Duration::from_secs(30)));
+        pace.wake();
+        assert!(pace.resume_at() > Instant::now() + Duration::from_secs(20));
     }
 }

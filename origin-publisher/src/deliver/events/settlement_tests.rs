@@ -89,6 +89,7 @@ struct Running {
     edge: FakeEdge,
     outbox: Outbox,
     counters: Arc<Counters>,
+    recovery: watch::Sender<()>,
     shutdown: Shutdown,
     lane: Option<EventLane>,
     _server: MockServer,
@@ -106,6 +107,7 @@ impl Running {
             .await;
         let (outbox, folder) = testing::outbox(false);
         let (counters, shutdown) = (Arc::new(Counters::default()), Shutdown::default());
+        let recovery = watch::Sender::new(());
         let lane = EventLane {
             poster: Poster {
                 name: "edge".to_owned(),
@@ -118,12 +120,14 @@ impl Running {
             },
             way: Way::Event,
             ticket_keys: Some(ticket_keys()),
+            recovered: recovery.subscribe(),
             shutdown: shutdown.clone(),
         };
         Self {
             edge,
             outbox,
             counters,
+            recovery,
             shutdown,
             lane: Some(lane),
             _server: server,
@@ -222,6 +226,24 @@ async fn a_failing_edge_gets_everything_once_it_is_well_again() {
     running.deliver(vec![offer(b"1"), offer(b"2")]).await;
     assert!(running.edge.comings().values().all(|count| *count == 1));
     assert_eq!(running.counters.counts().retried, 8);
+}
+
+#[tokio::test]
+async fn an_edge_that_is_known_to_be_well_again_gets_everything_at_once() {
+    let mut running = Running::new().await;
+    // After so many it waits for at least 1.6 s.
+    running.edge.0.lock().unwrap().whole = vec![ResponseTemplate::new(503); 5];
+    let (counters, recovery) = (Arc::clone(&running.counters), running.recovery.clone());
+    let back_at = tokio::spawn(async move {
+        while counters.counts().retried < 5 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        recovery.send_replace(());
+        StdInstant::now()
+    });
+    running.deliver(vec![offer(b"1")]).await;
+    let waited = back_at.await.unwrap().elapsed();
+    assert!(waited < Duration::from_secs(1), "{waited:?}");
 }
 
 #[tokio::test]

@@ -142,6 +142,7 @@ impl Running {
             },
             way: Way::Update,
             ticket_keys: None,
+            recovered: watch::channel(()).1,
             shutdown: shutdown.clone(),
         };
         Self {

@@ -117,6 +117,7 @@ async fn speak(
         .await
         .map_err(|_| "the edge sent no welcome".to_owned())??;
     *welcomed = true;
+    links.recovery.send_replace(());
     let metrics = links.pipeline.metrics();
     let _open = metrics.link_open(edge.clone());
     // Only one desk need tell, and all tell the same.

@@ -23,8 +23,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::{config::EdgeConfig, pipeline::Pipeline, shutdown::Shutdown};
 
-/// Shortest and longest wait before a link is opened again; jitter adds up to as much again.
-const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// Shortest and longest wait before a link is opened again; jitter adds up to as much again. Short, since
+/// logins wait for it, and deliveries too: see [`Links::recovery`].
+const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
 /// Most desks that an edge is believed to have; more would be a mistake, and cost a socket each.
 const MAX_DESKS: u32 = 1024;
@@ -44,6 +45,8 @@ pub struct Links {
     pub capacity: usize,
     /// Settles what is leased.
     pub pipeline: Pipeline,
+    /// Told when the edge welcomes a link, and so is well.
+    pub recovery: watch::Sender<()>,
     /// Ends the links.
     pub shutdown: Shutdown,
 }

@@ -138,6 +138,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 struct Running {
     edge: FakeEdge,
     outbox: Outbox,
+    recovered: watch::Receiver<()>,
     shutdown: Shutdown,
     links: JoinHandle<()>,
     _folder: TempDir,
@@ -148,6 +149,7 @@ impl Running {
     async fn new(queue: usize) -> Self {
         let edge = FakeEdge::new().await;
         let (outbox, folder) = testing::outbox(false);
+        let (recovery, recovered) = watch::channel(());
         let shutdown = Shutdown::default();
         let links = Links {
             edge: EdgeConfig {
@@ -161,11 +163,13 @@ impl Running {
             instance: "run".to_owned(),
             capacity: 1 + queue,
             pipeline: testing::pipeline(&outbox, queue, LONG),
+            recovery,
             shutdown: shutdown.clone(),
         };
         Self {
             edge,
             outbox,
+            recovered,
             shutdown,
             links: tokio::spawn(keep(links)),
             _folder: folder,
@@ -458,7 +462,12 @@ async fn an_edge_that_is_down_is_tried_again_until_it_is_there() {
         // Taken and dropped: no WebSocket comes of it.
         drop(within(running.edge.listener.accept()).await.unwrap());
     }
+    assert!(!running.recovered.has_changed().unwrap());
     let (_link, hello) = running.edge.welcome(1).await;
+    assert!(
+        running.recovered.has_changed().unwrap(),
+        "deliveries hear of it"
+    );
     assert_eq!(held(&hello), Vec::<String>::new());
 }
 
