@@ -15,6 +15,7 @@
 //! | Where do updates come from? | [`sources`]; by hand: [`publish`] |
 //! | Who makes the offer? | [`generate`] |
 //! | When may a login be let go? | [`pipeline`] |
+//! | What happens while the disk is full? | [`breaker`] |
 //! | What survives a `kill -9`? | [`outbox`] |
 //! | How does an edge get the offer? | [`deliver`] |
 //! | What can be configured? | [`config`] |
@@ -23,6 +24,7 @@
 //! | How does it start and end? | [`serve`], [`shutdown`] |
 //! | How is it tried and measured, and how are topics followed? | the crate `headstart-client` |
 
+pub mod breaker;
 pub mod config;
 pub mod deliver;
 pub mod generate;

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::{
+    breaker::Breaker,
     generate::{
         GenerateError,
         pool::{Generated, Pool, PoolStatus},
@@ -36,6 +37,9 @@ pub enum NotSettled {
     /// The outbox did not take the settlement.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+    /// The outbox takes nothing now: what was begun is given up.
+    #[error("nothing can be kept now")]
+    Tripped,
 }
 
 /// A login that is to settle.
@@ -61,6 +65,7 @@ pub struct Pipeline {
 struct Inner {
     pool: Pool,
     outbox: Outbox,
+    breaker: Breaker,
     source: String,
     keys: KeyRing,
     times: TicketTimes,
@@ -85,6 +90,7 @@ impl Pipeline {
         Self {
             inner: Arc::new(Inner {
                 pool,
+                breaker: Breaker::new(outbox.clone()),
                 outbox,
                 source,
                 keys,
@@ -110,7 +116,11 @@ impl Pipeline {
             tracing::debug!(ticket = %uuid, "has settled before");
             return Ok(());
         }
-        let result = self.submit(job.login, job.timeout).await;
+        let result = tokio::select! {
+            biased;
+            () = self.inner.breaker.turns(true) => return Err(NotSettled::Tripped),
+            result = self.submit(job.login, job.timeout) => result,
+        };
         let stamps = job
             .login_at_ms
             .map(|at| Stamps::default().with(Point::Login, at))
@@ -198,7 +208,9 @@ impl Pipeline {
             ticket: ticket.clone(),
             settlement,
         };
-        let committed = self.inner.outbox.commit(entry).await?;
+        let committed = self.inner.outbox.commit(entry).await;
+        self.inner.breaker.learn(&committed);
+        let committed = committed?;
         if committed == Committed::New {
             self.inner.metrics.settled(outcome);
         }
@@ -215,6 +227,12 @@ impl Pipeline {
     #[must_use]
     pub fn outbox(&self) -> &Outbox {
         &self.inner.outbox
+    }
+
+    /// Returns what tells whether anything can be kept.
+    #[must_use]
+    pub fn breaker(&self) -> &Breaker {
+        &self.inner.breaker
     }
 
     /// Returns the keys of tickets.

@@ -123,7 +123,10 @@ async fn speak(
     // Only one desk need tell, and all tell the same.
     desks.send_if_modified(|known| std::mem::replace(known, count) != count);
     let capacity = capacity_of_one(links.capacity, count);
-    for hello in hellos(links, capacity, &desk.held) {
+    let breaker = links.pipeline.breaker();
+    let mut is_tripped = breaker.is_tripped();
+    let wanted = if is_tripped { 0 } else { capacity };
+    for hello in hellos(links, wanted, &desk.held) {
         link.say(&hello).await?;
     }
     tracing::info!(
@@ -167,10 +170,20 @@ async fn speak(
                 link.say(&FromOrigin::Drain {}).await?;
                 drain_said = true;
             }
+            () = breaker.turns(!is_tripped), if !drain_said => {
+                is_tripped = !is_tripped;
+                if is_tripped {
+                    link.say(&FromOrigin::Drain {}).await?;
+                } else {
+                    for hello in hellos(links, capacity, &desk.held) {
+                        link.say(&hello).await?;
+                    }
+                }
+            }
             _ = pings.tick() => link.send(Message::text(PING_TEXT)).await?,
             heard = link.hear() => match heard? {
                 Some(FromEdge::Lease { lease, expires_in_ms, event }) => {
-                    if drain_said {
+                    if drain_said || is_tripped {
                         // Sent before the edge heard of the drain.
                         link.say(&FromOrigin::Release { lease }).await?;
                     } else if desk.held.insert(lease.clone()) {

@@ -141,7 +141,7 @@ struct Running {
     recovered: watch::Receiver<()>,
     shutdown: Shutdown,
     links: JoinHandle<()>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Running {
@@ -172,7 +172,7 @@ impl Running {
             recovered,
             shutdown,
             links: tokio::spawn(keep(links)),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -485,6 +485,47 @@ async fn every_desk_has_a_link_with_its_share_of_the_capacity() {
     }
     desks.sort();
     assert_eq!(desks, ["desk=0", "desk=1", "desk=2"]);
+}
+
+#[tokio::test]
+async fn an_origin_that_can_keep_nothing_hands_back_what_it_holds_and_takes_no_more_until_it_can() {
+    let running = Running::new(4).await;
+    let (mut link, _) = running.edge.welcome(1).await;
+    let outbox = running.folder.path().join("outbox.sqlite3");
+    // As a full disk does.
+    let other = rusqlite::Connection::open(outbox).unwrap();
+    for table in ["entry", "position"] {
+        let full = "SELECT RAISE(ABORT, 'full')";
+        let when = format!("{table}_full BEFORE INSERT ON {table} BEGIN {full}; END");
+        other
+            .execute_batch(&format!("CREATE TRIGGER {when}"))
+            .unwrap();
+    }
+    link.lease("l1", login_event("sleeps", &ticket()), LONG)
+        .await;
+    link.lease("l2", senseless_event(), LONG).await;
+    assert_eq!(link.hear().await, FromOrigin::Drain {});
+    link.lease("l3", login_event("sleeps", &ticket()), LONG)
+        .await;
+    let mut released = Vec::new();
+    for _ in 0..3 {
+        released.push(format!("{:?}", link.hear().await));
+    }
+    released.sort();
+    assert_eq!(
+        released,
+        ["l1", "l2", "l3"].map(|name| format!("{:?}", release(name)))
+    );
+    // It is found out by writing, at the latest after some seconds.
+    let healed = "DROP TRIGGER entry_full; DROP TRIGGER position_full;";
+    other.execute_batch(healed).unwrap();
+    let hello = link.hear().await;
+    assert!(
+        matches!(hello, FromOrigin::Hello { capacity: 5, .. }),
+        "{hello:?}"
+    );
+    link.lease("l4", login_event("anna", &ticket()), LONG).await;
+    assert_eq!(link.hear().await, ack("l4"));
 }
 
 #[tokio::test]
