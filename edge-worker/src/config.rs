@@ -11,8 +11,11 @@
 //! | `ORIGIN_URL` | none | the origin's listener, for `POST /offers`, which asks it while the client waits |
 //! | `CORS_ORIGINS` | none | pages that may call the edge, comma separated; `*` for all |
 //! | `LOGIN_DESKS` | 1 | over how many desks logins are spread; 1 to 256 |
+//! | `DESK_REGIONS` | none | in which part of the world each desk is, comma separated: `weur,enam` |
+//! | `DESK_WAITERS` | 5000 | most streams and long polls at one desk; 1 to 30,000 |
 //! | `LOGIN_TIMEOUT_SECONDS` | 30 | until a login that no origin takes fails; 1 to 600 |
 //! | `LEASE_SECONDS` | 30 | until a login that is not acked goes to another origin; 1 to 600 |
+//! | `SETTLE_SECONDS` | 60 | until a login that is acked, and whose event has not come, does; 1 to 600 |
 //! | `TICKET_TTL_SECONDS` | 3600 | how long a ticket lives; 1 to 604,800 (a week) |
 //! | `TICKET_YOUNG_SECONDS` | 60 | how long KV is not asked for a ticket's offer; 0 switches that off |
 //! | `STREAM_LIFE_SECONDS` | 300 | when a stream of Server-Sent Events is ended, give or take a tenth; 1 to 3,600 |
@@ -26,7 +29,10 @@
 
 use std::{cell::OnceCell, ops::RangeInclusive, rc::Rc, time::Duration};
 
-use headstart_edge_rules::topic::history::HistoryLimits;
+use headstart_edge_rules::{
+    desk::DeskTimes,
+    topic::{history::HistoryLimits, region::Region},
+};
 use headstart_protocol::{keys::KeyRing, ticket::TicketTimes};
 use worker::{Env, console_error, console_warn, js_sys::Reflect, wasm_bindgen::JsValue};
 
@@ -40,14 +46,7 @@ pub const OPEN_WARNING: &str =
     "LOGIN_AUTH is open: anyone may log in as anyone. For development and demos only.";
 
 /// Bindings without which the edge cannot work.
-const BINDINGS: [&str; 6] = [
-    "CONTENT",
-    "TICKETS",
-    "LOGIN_DESK",
-    "LOGIN_LIMIT",
-    "TOPICS",
-    "RELAYS",
-];
+const BINDINGS: [&str; 5] = ["CONTENT", "DESKS", "LOGIN_LIMIT", "TOPICS", "RELAYS"];
 
 /// Who may send a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,12 +80,8 @@ pub struct Config {
     pub cors: Cors,
     /// The origin's listener, without a slash at its end.
     pub origin_url: Option<String>,
-    /// Over how many desks logins are spread.
-    pub desks: u32,
-    /// Until a login that no origin takes fails, in milliseconds.
-    pub login_timeout_ms: u64,
-    /// How long a lease lasts, in milliseconds.
-    pub lease_ms: u64,
+    /// The desks.
+    pub desks: DeskSettings,
     /// How long tickets live and are young.
     pub ticket_times: TicketTimes,
     /// How long a stream of Server-Sent Events stays open, before jitter. It keeps its object awake, which a
@@ -96,6 +91,36 @@ pub struct Config {
     pub memory_cache_bytes: usize,
     /// How topics behave.
     pub topics: TopicSettings,
+}
+
+/// The desks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeskSettings {
+    /// How many there are: logins are spread over them.
+    pub count: u16,
+    /// Where each is; empty where they are wherever they were first asked.
+    pub regions: Vec<Region>,
+    /// Most streams and long polls at one of them.
+    pub waiters: u32,
+    /// Their time-outs.
+    pub times: DeskTimes,
+}
+
+impl DeskSettings {
+    /// Returns in which part of the world a desk is to be made; `None` for anywhere.
+    pub fn region(&self, desk: u16) -> Option<Region> {
+        self.regions.get(usize::from(desk)).copied()
+    }
+
+    /// Returns the desks that take logins from a part of the world: those that are there, or all.
+    pub fn near(&self, region: Region) -> Vec<u16> {
+        let all = 0..self.count;
+        let near: Vec<u16> = all
+            .clone()
+            .filter(|desk| self.region(*desk) == Some(region))
+            .collect();
+        if near.is_empty() { all.collect() } else { near }
+    }
 }
 
 /// How topics behave.
@@ -139,9 +164,7 @@ impl Config {
         let login_auth = reader.login_auth();
         let cors = reader.cors();
         let origin_url = reader.origin_url();
-        let desks = reader.number("LOGIN_DESKS", 1, 1..=256);
-        let login_timeout = reader.number("LOGIN_TIMEOUT_SECONDS", 30, 1..=600);
-        let lease = reader.number("LEASE_SECONDS", 30, 1..=600);
+        let desks = reader.desks();
         let ttl = reader.number("TICKET_TTL_SECONDS", 3600, 1..=604_800);
         let young = reader.number("TICKET_YOUNG_SECONDS", 60, 0..=3600);
         let stream_life = reader.number("STREAM_LIFE_SECONDS", 300, 1..=3600);
@@ -157,8 +180,6 @@ impl Config {
                     cors,
                     origin_url,
                     desks,
-                    login_timeout_ms: u64::from(login_timeout) * 1000,
-                    lease_ms: u64::from(lease) * 1000,
                     ticket_times: TicketTimes {
                         ttl_ms: u64::from(ttl) * 1000,
                         young_ms: u64::from(young) * 1000,
@@ -209,6 +230,35 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
                     .push("LOGIN_AUTH must be signed or open".to_owned());
                 None
             }
+        }
+    }
+
+    fn desks(&mut self) -> DeskSettings {
+        let count = self.number("LOGIN_DESKS", 1, 1..=256);
+        let mut ms = |name, default| u64::from(self.number(name, default, 1..=600)) * 1000;
+        let times = DeskTimes {
+            login_timeout_ms: ms("LOGIN_TIMEOUT_SECONDS", 30),
+            lease_ms: ms("LEASE_SECONDS", 30),
+            settle_ms: ms("SETTLE_SECONDS", 60),
+        };
+        let regions = self.given("DESK_REGIONS").unwrap_or_default();
+        let codes = regions.split(',').map(str::trim);
+        let regions: Option<Vec<Region>> = codes
+            .filter(|code| !code.is_empty())
+            .map(Region::parse)
+            .collect();
+        let regions = regions.filter(|all| all.is_empty() || all.len() == count as usize);
+        if regions.is_none() {
+            let codes = Region::ALL.map(Region::code).join(", ");
+            self.wrong.push(format!(
+                "DESK_REGIONS must be empty, or name one of {codes} for each of the {count} LOGIN_DESKS"
+            ));
+        }
+        DeskSettings {
+            count: u16::try_from(count).unwrap_or(1),
+            regions: regions.unwrap_or_default(),
+            waiters: self.number("DESK_WAITERS", 5000, 1..=30_000),
+            times,
         }
     }
 
@@ -352,7 +402,7 @@ mod tests {
     fn keys_are_all_that_has_to_be_set() {
         let config = parse(&[]).unwrap();
         assert_eq!(config.login_auth.name(), "signed");
-        assert_eq!(config.desks, 1);
+        assert_eq!(config.desks.count, 1);
         assert_eq!(config.ticket_times.ttl_ms, 3_600_000);
         assert!(config.warnings().is_empty());
         let groups = |text| {
@@ -363,6 +413,25 @@ mod tests {
         };
         assert_eq!(groups(" "), None);
         assert_eq!(groups("edge").as_deref(), Some("edge"));
+    }
+
+    #[test]
+    fn a_desk_may_be_given_a_part_of_the_world() {
+        let desks = |regions| {
+            let parsed = parse(&[("LOGIN_DESKS", "3"), ("DESK_REGIONS", regions)]);
+            parsed.map(|config| config.desks)
+        };
+        let settings = desks("weur, enam,weur").unwrap();
+        assert_eq!(settings.region(1), Some(Region::Enam));
+        assert_eq!(settings.near(Region::Weur), [0, 2]);
+        assert_eq!(settings.near(Region::Oc), [0, 1, 2], "none is there");
+        let anywhere = desks(" ").unwrap();
+        assert_eq!(anywhere.region(1), None);
+        assert_eq!(anywhere.near(Region::Weur), [0, 1, 2]);
+        for wrong in ["weur", "weur,enam,mars", "weur,enam,weur,apac"] {
+            let Misconfigured(wrong) = desks(wrong).unwrap_err();
+            assert!(wrong[0].contains("3 LOGIN_DESKS"), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -16,16 +16,16 @@ use headstart_protocol::{
     topic::TopicName,
     update,
 };
-use uuid::Uuid;
 
 use crate::{
     config::Config,
+    desk,
     http::{
         answer::Answer,
         error::Error,
         request::{Reply, RequestContext},
     },
-    platform, ticket,
+    platform,
     topic::root,
 };
 
@@ -91,8 +91,8 @@ fn read(
 /// Whom an event is for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Addressee {
-    /// The object of a ticket of ours.
-    Ticket(Uuid),
+    /// The desk of a ticket of ours.
+    Desk(u16),
     /// The object of a topic.
     Topic(TopicName),
 }
@@ -102,8 +102,6 @@ enum Addressee {
 struct Ready {
     at: usize,
     event: Event,
-    /// The ticket that it settles; a topic's update has none.
-    ticket: Option<Ticket>,
 }
 
 /// Delivers all events; gives a result for each, in their order.
@@ -117,9 +115,9 @@ async fn deliver_all(
     let mut by_addressee: BTreeMap<Addressee, Vec<Ready>> = BTreeMap::new();
     for (at, event) in events.into_iter().enumerate() {
         match check(event, config, context.head.now_ms) {
-            Ok((addressee, ticket, event)) => {
+            Ok((addressee, event)) => {
                 results.push(result(&event.id, Status::Retry, None));
-                let ready = Ready { at, event, ticket };
+                let ready = Ready { at, event };
                 by_addressee.entry(addressee).or_default().push(ready);
             }
             Err(refused) => results.push(refused),
@@ -127,10 +125,10 @@ async fn deliver_all(
     }
     let delivered: Vec<Vec<(usize, EventResult)>> = stream::iter(by_addressee)
         .map(|(addressee, ready)| async move {
-            match addressee {
-                Addressee::Ticket(_) => settle_one_by_one(context, &ready).await,
-                Addressee::Topic(topic) => publish(context, &topic, &ready).await,
-            }
+            let events: Vec<&Event> = ready.iter().map(|ready| &ready.event).collect();
+            let results = bring(context, config, &addressee, &events).await;
+            let places = ready.iter().map(|ready| ready.at);
+            places.zip(results).collect()
         })
         .buffer_unordered(CONCURRENCY)
         .collect()
@@ -143,43 +141,23 @@ async fn deliver_all(
     results
 }
 
-async fn settle_one_by_one(context: &RequestContext, ready: &[Ready]) -> Vec<(usize, EventResult)> {
-    let mut results = Vec::with_capacity(ready.len());
-    for Ready { at, event, ticket } in ready {
-        if let Some(ticket) = ticket {
-            results.push((*at, settle(context, ticket, event).await));
-        }
-    }
-    results
-}
-
-/// Brings all updates of one topic to its object together, which takes all of them or none.
-async fn publish(
+/// Brings events to the object that they are for, together; gives a result for each.
+async fn bring(
     context: &RequestContext,
-    topic: &TopicName,
-    ready: &[Ready],
-) -> Vec<(usize, EventResult)> {
-    let events: Vec<&Event> = ready.iter().map(|ready| &ready.event).collect();
-    let places = ready.iter().map(|ready| ready.at);
-    match root::client::publish(&context.env, topic, &events).await {
-        Ok(results) => places.zip(results).collect(),
-        Err(error) => {
-            error.log();
-            let again = |event: &&Event| result(&event.id, Status::Retry, Some(AGAIN.to_owned()));
-            places.zip(events.iter().map(again)).collect()
-        }
-    }
-}
-
-async fn settle(context: &RequestContext, ticket: &Ticket, event: &Event) -> EventResult {
-    match ticket::client::settle(&context.env, ticket, event).await {
-        Ok(result) => result,
-        Err(Error::Ticket(TicketError::Expired)) => expired(&event.id),
-        Err(error) => {
-            error.log();
-            result(&event.id, Status::Retry, Some(AGAIN.to_owned()))
-        }
-    }
+    config: &Config,
+    addressee: &Addressee,
+    events: &[&Event],
+) -> Vec<EventResult> {
+    let env = &context.env;
+    let brought = match addressee {
+        Addressee::Desk(desk) => desk::client::settle(env, config, *desk, events).await,
+        Addressee::Topic(topic) => root::client::publish(env, topic, events).await,
+    };
+    brought.unwrap_or_else(|error| {
+        error.log();
+        let again = |event: &&Event| result(&event.id, Status::Retry, Some(AGAIN.to_owned()));
+        events.iter().map(again).collect()
+    })
 }
 
 /// Checks what can be checked here; gives whom the event is for, and what to tell them: of a settlement
@@ -188,13 +166,13 @@ fn check(
     event: Result<Event, EventError>,
     config: &Config,
     now_ms: u64,
-) -> Result<(Addressee, Option<Ticket>, Event), EventResult> {
+) -> Result<(Addressee, Event), EventResult> {
     let event = event.map_err(|error| result("", Status::Rejected, Some(error.to_string())))?;
     let id = event.id.clone();
     let rejected = |reason: String| result(&id, Status::Rejected, Some(reason));
     if event.kind == TYPE_UPDATE {
         let topic = update::check(&event).map_err(|error| rejected(error.to_string()))?;
-        return Ok((Addressee::Topic(topic), None, event));
+        return Ok((Addressee::Topic(topic), event));
     }
     let (text, mut settlement) =
         Settlement::of_event(event).map_err(|error| rejected(error.to_string()))?;
@@ -205,7 +183,7 @@ fn check(
     };
     settlement.stamps = settlement.stamps.with(Point::Received, now_ms);
     let event = settlement.to_event(&ticket);
-    Ok((Addressee::Ticket(ticket.uuid()), Some(ticket), event))
+    Ok((Addressee::Desk(ticket.desk()), event))
 }
 
 fn expired(id: &str) -> EventResult {
@@ -239,7 +217,7 @@ mod tests {
     }
 
     fn ticket(age_ms: u64, by: u8) -> Ticket {
-        Ticket::mint(NOW_MS - age_ms, [7; 10], &key(by))
+        Ticket::mint(NOW_MS - age_ms, 3, [7; 8], &key(by))
     }
 
     fn json(ticket: &Ticket) -> String {
@@ -290,17 +268,17 @@ mod tests {
         ));
     }
 
-    fn checked(ticket: &Ticket) -> Result<(Addressee, Option<Ticket>, Event), EventResult> {
+    fn checked(ticket: &Ticket) -> Result<(Addressee, Event), EventResult> {
         check(Event::from_json(json(ticket).as_bytes()), &config(), NOW_MS)
     }
 
     #[test]
     fn an_update_is_for_its_topic_and_stays_as_it_is() {
         let json = r#"{"specversion":"1.0","id":"u1","source":"/o","type":"dev.headstart.update","subject":"scores/nba","data":[1, 2]}"#;
-        let (addressee, ticket, event) =
+        let (addressee, event) =
             check(Event::from_json(json.as_bytes()), &config(), NOW_MS).unwrap();
         let topic = TopicName::parse("scores/nba").unwrap();
-        assert_eq!((addressee, ticket), (Addressee::Topic(topic), None));
+        assert_eq!(addressee, Addressee::Topic(topic));
         assert_eq!(event.to_json().len(), json.len());
         let nowhere = json.replace("scores/nba", "scores//nba");
         let refused = check(Event::from_json(nowhere.as_bytes()), &config(), NOW_MS).unwrap_err();
@@ -309,9 +287,8 @@ mod tests {
 
     #[test]
     fn an_event_about_a_ticket_of_ours_gets_the_time_of_its_receipt() {
-        let (addressee, found, event) = checked(&ticket(0, 1)).unwrap();
-        assert_eq!(addressee, Addressee::Ticket(ticket(0, 1).uuid()));
-        assert_eq!(found, Some(ticket(0, 1)));
+        let (addressee, event) = checked(&ticket(0, 1)).unwrap();
+        assert_eq!(addressee, Addressee::Desk(3));
         assert_eq!(event.extensions["receivedat"], NOW_MS.to_string());
         assert_eq!(event.data.unwrap().as_bytes(), br#"{"a":1}"#);
     }

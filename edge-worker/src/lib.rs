@@ -34,7 +34,7 @@ use http::request::RequestContext;
 async fn fetch(
     request: web_sys::Request,
     env: Env,
-    execution: Context,
+    _execution: Context,
 ) -> Result<web_sys::Response> {
-    router::answer(RequestContext::new(request, env, execution)).await
+    router::answer(RequestContext::new(request, env)).await
 }

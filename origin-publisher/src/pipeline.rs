@@ -3,7 +3,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU16, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,7 +16,7 @@ use headstart_protocol::{
     login::LoginData,
     settlement::{Attributes, Content, Outcome, Settlement},
     stamps::{Point, Stamps},
-    ticket::{Ticket, TicketTimes},
+    ticket::{MAX_DESKS, Ticket, TicketTimes},
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -72,6 +75,7 @@ struct Inner {
     timeout: Duration,
     metrics: Metrics,
     turns: Turns,
+    desks: AtomicU16,
 }
 
 impl Pipeline {
@@ -98,6 +102,7 @@ impl Pipeline {
                 timeout,
                 metrics,
                 turns: Turns::default(),
+                desks: AtomicU16::new(1),
             }),
         }
     }
@@ -233,6 +238,27 @@ impl Pipeline {
     #[must_use]
     pub fn breaker(&self) -> &Breaker {
         &self.inner.breaker
+    }
+
+    /// Notes how many desks an edge has.
+    pub fn learn_desks(&self, desks: u32) {
+        let desks = u16::try_from(desks)
+            .unwrap_or(MAX_DESKS)
+            .clamp(1, MAX_DESKS);
+        self.inner.desks.store(desks, Ordering::Relaxed);
+    }
+
+    /// Mints a ticket of one of the desks that the edge has.
+    ///
+    /// # Panics
+    /// Where the system gives no random numbers: without them no ticket is unguessable.
+    #[must_use]
+    pub fn mint(&self, now_ms: u64) -> Ticket {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).expect("the system gives random numbers");
+        let desks = self.inner.desks.load(Ordering::Relaxed);
+        let desk = u16::from_be_bytes([random[6], random[7]]) % desks;
+        Ticket::mint(now_ms, desk, random, self.inner.keys.current())
     }
 
     /// Returns the keys of tickets.

@@ -167,10 +167,10 @@ impl Probe<'_> {
         let now_ms = now_ms().saturating_add_signed(offset_ms);
         let seconds = self.tickets.ttl_seconds;
         let of_age = async |age_ms: u64| {
-            let mut random = [0; 10];
+            let mut random = [0; 8];
             getrandom::fill(&mut random).map_err(|error| error.to_string())?;
             let minted_at_ms = now_ms.saturating_sub(age_ms);
-            let ticket = Ticket::mint(minted_at_ms, random, self.ticket_keys.current());
+            let ticket = Ticket::mint(minted_at_ms, 0, random, self.ticket_keys.current());
             let (status, _) = self.get(&format!("/tickets/{}", ticket.as_str())).await?;
             Ok::<_, String>(status)
         };

@@ -64,7 +64,7 @@ pub fn fresh_ticket() -> Ticket {
 /// A ticket minted `age_ms` ago.
 #[must_use]
 pub fn ticket_of_age(age_ms: u64) -> Ticket {
-    Ticket::mint(now_ms() - age_ms, random(), &ticket_key())
+    Ticket::mint(now_ms() - age_ms, 0, random(), &ticket_key())
 }
 
 fn key(fill: u8) -> Key {

@@ -189,7 +189,7 @@ mod tests {
                 young_ms,
             };
             let key = Key::from_bytes(&[1; 32]).unwrap();
-            let ticket = Ticket::mint(MINTED, [7; 10], &key);
+            let ticket = Ticket::mint(MINTED, 0, [7; 8], &key);
             block_on(everywhere(self, Age::of(&ticket, self.now.get(), times)))
         }
 

@@ -1,5 +1,5 @@
-//! What a ticket's Durable Object knows: `pending -> ready | failed`, once and for all, then
-//! `expired`. The object `TicketDo` does the I/O.
+//! How a ticket stands: `pending -> ready | failed`, once and for all, then
+//! `expired`. The object `DeskDo` does the I/O.
 
 use headstart_protocol::{report::Status, settlement::Settlement, stamps::Stamps};
 use serde::{Deserialize, Serialize};

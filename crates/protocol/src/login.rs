@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_login_event_is_read_as_it_was_written() {
         let key = Key::from_bytes(&[1; 32]).unwrap();
-        let ticket = Ticket::mint(1_700_000_000_000, [7; 10], &key);
+        let ticket = Ticket::mint(1_700_000_000_000, 0, [7; 8], &key);
         let login = LoginData {
             user: "12431".to_owned(),
             geo: Geo {

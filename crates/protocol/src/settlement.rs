@@ -221,7 +221,8 @@ mod tests {
     fn ticket() -> Ticket {
         Ticket::mint(
             1_700_000_000_000,
-            [7; 10],
+            0,
+            [7; 8],
             &Key::from_bytes(&[1; 32]).unwrap(),
         )
     }

@@ -1,9 +1,10 @@
 //! Tickets: the unguessable, signed names of content that is being generated for one user.
 //!
 //! A ticket is `<uuid v7>.<tag>`: the UUID ([RFC 9562](https://www.rfc-editor.org/rfc/rfc9562)) holds
-//! the time of minting in milliseconds and 74 random bits, the tag is the first 16 bytes of
-//! HMAC-SHA-256 over the UUID's 16 bytes, in base64url without padding. So forged, expired and real
-//! tickets are told apart without any I/O, and a ticket has exactly one spelling.
+//! the time of minting in milliseconds, the number of the desk that keeps what becomes of the ticket in the 12
+//! bits that the RFC calls `rand_a`, and 62 random bits; the tag is the first 16 bytes of HMAC-SHA-256 over
+//! the UUID's 16 bytes, in base64url without padding. So forged, expired and real tickets are told apart and
+//! their desk is found without any I/O, and a ticket has exactly one spelling.
 
 use std::fmt;
 
@@ -15,6 +16,9 @@ use crate::keys::{Key, KeyRing};
 
 /// Bytes of the tag: 128 bits leave no hope of guessing one.
 const TAG_BYTES: usize = 16;
+
+/// How many desks a ticket can tell apart.
+pub const MAX_DESKS: u16 = 1 << 12;
 
 /// Characters of a ticket: 36 of the UUID, a dot, 22 of the tag.
 pub const TICKET_CHARS: usize = 59;
@@ -51,10 +55,15 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Mints a ticket at `now_ms` from 10 random bytes (of which 74 bits are used).
+    /// Mints a ticket of `desk`, below [`MAX_DESKS`], at `now_ms` from 8 random bytes (of which 62 bits are
+    /// used).
     #[must_use]
-    pub fn mint(now_ms: u64, random: [u8; 10], key: &Key) -> Self {
-        let uuid = uuid::Builder::from_unix_timestamp_millis(now_ms, &random).into_uuid();
+    pub fn mint(now_ms: u64, desk: u16, random: [u8; 8], key: &Key) -> Self {
+        // The builder puts the version over the highest 4 bits of the first 16.
+        let mut bits = [0; 10];
+        bits[..2].copy_from_slice(&desk.to_be_bytes());
+        bits[2..].copy_from_slice(&random);
+        let uuid = uuid::Builder::from_unix_timestamp_millis(now_ms, &bits).into_uuid();
         let mut mac = key.hmac();
         mac.update(uuid.as_bytes());
         let tag = &mac.finalize().into_bytes()[..TAG_BYTES];
@@ -113,10 +122,14 @@ impl Ticket {
     /// Returns when it was minted, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn minted_at_ms(&self) -> u64 {
+        minted_at_ms(self.uuid)
+    }
+
+    /// Returns the number of the desk that keeps what becomes of it, below [`MAX_DESKS`].
+    #[must_use]
+    pub fn desk(&self) -> u16 {
         let bytes = self.uuid.as_bytes();
-        bytes[..6]
-            .iter()
-            .fold(0, |ms, byte| (ms << 8) | u64::from(*byte))
+        u16::from_be_bytes([bytes[6], bytes[7]]) % MAX_DESKS
     }
 
     /// Returns how long ago it was minted, in milliseconds; 0 when the minter's clock is ahead of ours.
@@ -142,6 +155,20 @@ impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Ticket({}.***)", self.uuid)
     }
+}
+
+/// Returns when the ticket of this name was minted, in milliseconds since the Unix epoch.
+#[must_use]
+pub fn minted_at_ms(uuid: Uuid) -> u64 {
+    // The first 48 of 128 bits.
+    u64::try_from(uuid.as_u128() >> 80).unwrap_or_default()
+}
+
+/// Returns what sorts after the name of every ticket minted before `ms`, and before all others: names begin
+/// with the time of minting.
+#[must_use]
+pub fn first_uuid(ms: u64) -> Uuid {
+    Uuid::from_u128(u128::from(ms) << 80)
 }
 
 /// Returns the UUID and tag of a text that has a ticket's canonical form.
@@ -174,14 +201,30 @@ mod tests {
     #[test]
     fn the_time_is_where_rfc_9562_puts_it() {
         // RFC 9562, appendix A.6: 2022-02-22 19:22:22 UTC.
-        let ticket = Ticket::mint(0x017F_22E2_79B0, [0; 10], &key(1));
+        let ticket = Ticket::mint(0x017F_22E2_79B0, 0, [0; 8], &key(1));
         assert_eq!(ticket.minted_at_ms(), 1_645_557_742_000);
         assert!(ticket.as_str().starts_with("017f22e2-79b0-7"));
     }
 
     #[test]
+    fn the_desk_is_where_rfc_9562_leaves_room_for_it() {
+        let ticket = Ticket::mint(1_700_000_000_000, 0xABC, [0xFF; 8], &key(1));
+        assert_eq!(&ticket.as_str()[14..18], "7abc");
+        assert_eq!(ticket.desk(), 0xABC);
+    }
+
+    #[test]
+    fn names_sort_by_the_time_of_minting() {
+        let minted = |ms, fill| Ticket::mint(ms, 4095, [fill; 8], &key(1)).uuid();
+        let first = first_uuid(1_700_000_000_000);
+        assert!(minted(1_699_999_999_999, 0xFF) < first);
+        assert!(first < minted(1_700_000_000_000, 0));
+        assert!(minted(1_699_999_999_999, 0xFF).to_string() < first.to_string());
+    }
+
+    #[test]
     fn the_tag_is_the_hmac_of_the_uuids_bytes() {
-        let ticket = Ticket::mint(1_700_000_000_000, [7; 10], &key(1));
+        let ticket = Ticket::mint(1_700_000_000_000, 0, [7; 8], &key(1));
         let mut mac = key(1).hmac();
         mac.update(ticket.uuid().as_bytes());
         let whole = mac.finalize().into_bytes();
@@ -191,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_ticket_of_another_key_is_refused_and_of_a_rotated_key_accepted() {
-        let ticket = Ticket::mint(1_700_000_000_000, [7; 10], &key(1));
+        let ticket = Ticket::mint(1_700_000_000_000, 0, [7; 8], &key(1));
         let other = KeyRing::from(key(2));
         assert_eq!(
             Ticket::verify(ticket.as_str(), &other),
@@ -204,7 +247,7 @@ mod tests {
     #[test]
     fn a_ticket_expires_exactly_at_its_time_to_live() {
         let minted = 1_700_000_000_000;
-        let ticket = Ticket::mint(minted, [7; 10], &key(1));
+        let ticket = Ticket::mint(minted, 0, [7; 8], &key(1));
         let admit = |now| Ticket::admit(ticket.as_str(), &key(1).into(), now, TIMES).map(|_| ());
         assert_eq!(admit(minted + TIMES.ttl_ms - 1), Ok(()));
         assert_eq!(admit(minted + TIMES.ttl_ms), Err(TicketError::Expired));
@@ -213,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_ticket_is_young_until_kv_may_be_asked() {
-        let ticket = Ticket::mint(1_000_000, [7; 10], &key(1));
+        let ticket = Ticket::mint(1_000_000, 0, [7; 8], &key(1));
         assert!(ticket.is_young(1_000_000 - 10, TIMES));
         assert!(ticket.is_young(1_059_999, TIMES));
         assert!(!ticket.is_young(1_060_000, TIMES));
@@ -222,7 +265,7 @@ mod tests {
     #[test]
     fn every_other_spelling_is_refused() {
         let keys = KeyRing::from(key(1));
-        let ticket = Ticket::mint(1_700_000_000_000, [7; 10], &key(1));
+        let ticket = Ticket::mint(1_700_000_000_000, 0, [7; 8], &key(1));
         let good = ticket.as_str();
         for bad in [
             good.to_uppercase(),
@@ -242,15 +285,18 @@ mod tests {
 
     #[test]
     fn debug_does_not_show_the_tag() {
-        let ticket = Ticket::mint(1_700_000_000_000, [7; 10], &key(1));
+        let ticket = Ticket::mint(1_700_000_000_000, 0, [7; 8], &key(1));
         let (_, tag) = ticket.as_str().split_once('.').unwrap();
         assert!(!format!("{ticket:?}").contains(tag));
     }
 
     proptest! {
         #[test]
-        fn minted_tickets_verify_and_keep_their_time(ms in 0_u64..(1 << 48), random: [u8; 10]) {
-            let ticket = Ticket::mint(ms, random, &key(1));
+        fn minted_tickets_verify_and_keep_their_time_and_desk(
+            ms in 0_u64..(1 << 48), desk in 0..MAX_DESKS, random: [u8; 8],
+        ) {
+            let ticket = Ticket::mint(ms, desk, random, &key(1));
+            prop_assert_eq!(ticket.desk(), desk);
             prop_assert_eq!(ticket.as_str().len(), TICKET_CHARS);
             prop_assert_eq!(ticket.minted_at_ms(), ms);
             prop_assert_eq!(Ticket::verify(ticket.as_str(), &key(1).into()), Ok(ticket));
@@ -258,9 +304,9 @@ mod tests {
 
         #[test]
         fn a_ticket_with_any_character_changed_is_refused(
-            random: [u8; 10], at in 0..TICKET_CHARS, to in "[ -~]",
+            random: [u8; 8], at in 0..TICKET_CHARS, to in "[ -~]",
         ) {
-            let ticket = Ticket::mint(1_700_000_000_000, random, &key(1));
+            let ticket = Ticket::mint(1_700_000_000_000, 0, random, &key(1));
             let mut changed = ticket.as_str().to_owned();
             prop_assume!(changed[at..=at] != to);
             changed.replace_range(at..=at, &to);

@@ -177,7 +177,7 @@ fn key() -> Key {
 }
 
 fn ticket() -> String {
-    Ticket::mint(NOW_MS, [3; 10], &key()).as_str().to_owned()
+    Ticket::mint(NOW_MS, 0, [3; 8], &key()).as_str().to_owned()
 }
 
 fn token() -> String {

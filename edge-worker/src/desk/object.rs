@@ -1,23 +1,27 @@
-//! The Durable Object of a login desk: keeps logins until an origin has dealt with them, and leases
-//! them out over the links that origins hold open. Its requests are listed in `client.rs`, its
-//! rules are in `headstart_edge_rules::desk`.
+//! The Durable Object of a desk: keeps a login until its ticket settles, leases it out over the links that
+//! origins hold open, keeps what the ticket settled to as long as it lives, and holds whoever waits for it.
+//! Its requests are listed in `client.rs`, its rules are in `headstart_edge_rules::{desk, ticket}`.
 //!
-//! Touches its own SQLite (`store.rs`), one alarm for the next deadline, the links' hibernating
-//! WebSockets, and the ticket of a login that fails.
+//! Touches its own SQLite (`store.rs`), one alarm for the next deadline, the links' WebSockets (`links.rs`)
+//! and its waiters (`waiters.rs`).
 
-use std::rc::Rc;
+use std::{cell::Cell, rc::Rc, time::Duration};
 
-use futures_util::future::join_all;
-use headstart_edge_rules::desk::{CloseReason, Desk, DeskTimes, Effect, Greeting};
+use headstart_edge_rules::{
+    desk::{Desk, Effect, Greeting},
+    lookup::Tier,
+    ticket::TicketState,
+};
 use headstart_protocol::{
-    limits::{MAX_ATTRIBUTE_BYTES, MAX_LINK_MESSAGE_BYTES, REPLAY_MEMORY_MS},
+    event::{Event, EventError},
+    limits::{MAX_EVENTS_BODY_BYTES, MAX_LINK_MESSAGE_BYTES, MAX_WAIT_SECONDS},
     link::{FromEdge, FromOrigin},
+    report::{EventResult, Status},
     settlement::{Attributes, Outcome, Settlement},
     signature::ID_HEADER,
     stamps::Stamps,
     ticket::{Ticket, TicketError},
 };
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use worker::{
     Env, Request, Response, State, WebSocket, WebSocketIncomingMessage, console_log, console_warn,
@@ -25,11 +29,17 @@ use worker::{
 };
 
 use crate::{
-    config,
-    desk::store::{DeskStore, Enqueue, Enqueued},
+    config::{self, Config},
+    desk::{
+        attachment::Attachment,
+        client::{Enqueue, Enqueued},
+        links, standing,
+        store::{DeskStore, Use},
+        waiters::Waiters,
+    },
     http::{
         answer::Answer,
-        cors::Cors,
+        cache_status::{Served, Timings, with_cache_status},
         error::Error,
         head::Head,
         request::{self, Reply},
@@ -39,21 +49,30 @@ use crate::{
         alarm::Alarm,
         durable_object::{ObjectHandlers, durable_object},
         lazy::{Lazy, Loaded},
-        websocket,
+        sql, websocket,
     },
-    ticket,
+    ticket::{delivery, routes::stream_headers},
 };
 
-/// Largest request from the edge, in bytes: a login event and the signature's particulars.
-const MAX_REQUEST_BYTES: usize = MAX_LINK_MESSAGE_BYTES + 4096;
+/// Largest login from the edge, in bytes: a login event and the signature's particulars.
+const MAX_LOGIN_BYTES: usize = MAX_LINK_MESSAGE_BYTES + 4096;
 
-/// What a link's socket remembers while the desk sleeps.
-#[derive(Debug, Serialize, Deserialize)]
-struct Attachment {
-    /// The link's id: the `webhook-id` of its handshake, which no other link can have.
-    link: String,
-    greeting: Option<Greeting>,
-}
+/// Largest batch of events from the edge, in bytes: a body of `POST /events` with every byte escaped, and
+/// the stamps.
+const MAX_BATCH_BYTES: usize = 7 * MAX_EVENTS_BODY_BYTES;
+
+/// Largest message a waiting client may send. It has nothing to say, but some send pings of their own.
+const MAX_CLIENT_MESSAGE_BYTES: usize = 4096;
+
+/// How long after its expiry a ticket is deleted, in milliseconds, so that no request that was admitted just
+/// before finds it gone.
+const CLEAN_UP_DELAY_MS: u64 = 1_000;
+
+/// How often what has expired is deleted, in milliseconds.
+const SWEEP_EVERY_MS: u64 = 60_000;
+
+/// After how long the alarm's work is tried again where it failed, in milliseconds.
+const RETRY_MS: u64 = 5_000;
 
 /// What the object holds.
 #[derive(Debug)]
@@ -63,34 +82,54 @@ pub struct DeskObject {
     store: Lazy<DeskStore>,
     /// Built by the first event that needs it.
     desk: Loaded<Desk>,
+    waiters: Waiters,
+    /// When what has expired is deleted, where anything is stored.
+    sweep_at: Cell<Option<u64>>,
     /// For the next deadline.
     alarm: Alarm,
 }
 
-durable_object!(LoginDeskDo, DeskObject);
+/// A login that has just come.
+struct Fresh<'a> {
+    id: Uuid,
+    event: &'a Event,
+}
+
+/// What a ticket settled to.
+type Settled = (Settlement, Ticket);
+
+durable_object!(DeskDo, DeskObject);
 
 impl ObjectHandlers for DeskObject {
     fn new(state: State, env: Env) -> Self {
         websocket::answer_pings(&state);
         Self {
+            waiters: Waiters::of(&state),
             state,
             env,
             store: Lazy::default(),
             desk: Loaded::default(),
+            sweep_at: Cell::new(None),
             alarm: Alarm::default(),
         }
     }
 
     async fn fetch(self: &Rc<Self>, request: &Request) -> worker::Result<Response> {
-        let request = request.inner();
-        let head = Head::read(request);
-        let reply = self.answer(request, &head).await;
-        Ok(request::finish(reply, &head, &Cors::none())?.into())
+        request::answer_object(&self.env, request, async |request, head, config| {
+            self.answer(request, head, config).await
+        })
+        .await
     }
 
     async fn alarm(self: &Rc<Self>) -> Result<(), Error> {
         self.alarm.rang();
-        self.wake().await
+        if let Err(error) = self.wake().await {
+            // The platform gives up after six failures; this never does.
+            error.log();
+            let again_at = platform::now_ms() + RETRY_MS;
+            self.alarm.set(&self.state, again_at).await?;
+        }
+        Ok(())
     }
 
     async fn message(
@@ -98,17 +137,30 @@ impl ObjectHandlers for DeskObject {
         socket: &WebSocket,
         message: WebSocketIncomingMessage,
     ) -> Result<(), Error> {
-        match read(message) {
-            Ok(message) => self.hear(socket, message).await,
-            Err(refusal) => {
-                websocket::close(socket, refusal.code, refusal.reason);
-                self.closed(socket).await
+        match socket.deserialize_attachment()? {
+            Some(Attachment::Link { link, .. }) => match links::read(message) {
+                Ok(message) => self.hear(socket, link, message).await,
+                Err(refusal) => {
+                    websocket::close(socket, refusal.code, refusal.reason);
+                    self.closed(socket).await
+                }
+            },
+            Some(Attachment::Waiter { .. }) => {
+                let bytes = match message {
+                    WebSocketIncomingMessage::String(text) => text.len(),
+                    WebSocketIncomingMessage::Binary(bytes) => bytes.len(),
+                };
+                if bytes > MAX_CLIENT_MESSAGE_BYTES {
+                    websocket::close(socket, websocket::TOO_BIG, "nothing is expected here");
+                }
+                Ok(())
             }
+            None => Ok(()),
         }
     }
 
     async fn closed(self: &Rc<Self>, socket: &WebSocket) -> Result<(), Error> {
-        let Some(Attachment { link, .. }) = socket.deserialize_attachment()? else {
+        let Some(Attachment::Link { link, .. }) = socket.deserialize_attachment()? else {
             return Ok(());
         };
         let now_ms = platform::now_ms();
@@ -119,16 +171,35 @@ impl ObjectHandlers for DeskObject {
 }
 
 impl DeskObject {
-    async fn answer(&self, request: &web_sys::Request, head: &Head) -> Result<Reply, Error> {
+    async fn answer(
+        &self,
+        request: &web_sys::Request,
+        head: &Head,
+        config: &Config,
+    ) -> Result<Reply, Error> {
+        let ticket = head.path.strip_prefix("/tickets/");
+        if let Some((text, what)) = ticket.and_then(|rest| rest.split_once('/')) {
+            let ticket = Ticket::verify(text, &config.ticket_keys)?;
+            if head.now_ms >= ticket.expires_at_ms(config.ticket_times) + CLEAN_UP_DELAY_MS {
+                return Err(TicketError::Expired.into());
+            }
+            return match (head.method.as_str(), what) {
+                ("GET", "offer") => self.offer(head, &ticket, config).await,
+                ("GET", "events") => self.events(request, head, &ticket, config).await,
+                ("GET", "ws") => self.socket(request, &ticket).await,
+                _ => Err(Error::NotFound),
+            };
+        }
         match (head.method.as_str(), head.path.as_str()) {
             ("POST", "/logins") => self.enqueue(request, head.now_ms).await,
-            ("GET", "/origin/link") => self.open_link(request, head).await,
+            ("POST", "/settlements") => self.settle(request, head.now_ms, config).await,
+            ("GET", "/origin/link") => self.open_link(request, head, config).await,
             _ => Err(Error::NotFound),
         }
     }
 
     async fn enqueue(&self, request: &web_sys::Request, now_ms: u64) -> Result<Reply, Error> {
-        let body = platform::read_body(request, MAX_REQUEST_BYTES).await?;
+        let body = platform::read_body(request, MAX_LOGIN_BYTES).await?;
         let login: Enqueue = serde_json::from_slice(&body)
             .map_err(|error| Error::Platform(format!("a login from the edge: {error}")))?;
         let enqueued = self.store_login(&login, now_ms)?;
@@ -140,9 +211,10 @@ impl DeskObject {
     fn store_login(&self, login: &Enqueue, now_ms: u64) -> Result<Enqueued, Error> {
         let store = self.store()?;
         if let Some(webhook) = &login.webhook
-            && let Some((ticket, digest)) = store.used(&login_key(&webhook.id), now_ms)?
+            && let Some(used) = store.used(&login_key(&webhook.id), now_ms)?
         {
-            return Ok(if digest == webhook.digest {
+            return Ok(if used.digest == webhook.digest {
+                let ticket = used.ticket;
                 Enqueued::Repeated { ticket }
             } else {
                 Enqueued::Conflict
@@ -151,52 +223,178 @@ impl DeskObject {
         let id = Uuid::try_parse(&login.event.id)
             .map_err(|error| Error::Platform(format!("a login's id: {error}")))?;
         self.check_links(now_ms)?;
-        // The event is there before its login can be leased.
-        store.add(id, &login.event)?;
         let Ok(effects) = self.with_desk(|desk| desk.enqueue(id, now_ms))? else {
-            store.delete(id)?;
             return Ok(Enqueued::Full);
         };
-        if let Some(webhook) = &login.webhook {
-            let ticket = login.event.subject.as_deref().unwrap_or_default();
-            store.use_id(&login_key(&webhook.id), ticket, &webhook.digest, now_ms)?;
-        }
-        self.perform(effects, now_ms)?;
+        let fresh = Fresh {
+            id,
+            event: &login.event,
+        };
+        self.stored(|store| {
+            if let Some(webhook) = &login.webhook {
+                let what = Use {
+                    ticket: login.event.subject.clone().unwrap_or_default(),
+                    digest: webhook.digest.clone(),
+                };
+                store.use_id(&login_key(&webhook.id), what, now_ms)?;
+            }
+            self.store_effects(store, &effects, Some(&fresh))
+        })?;
+        self.tell_links(effects, Some(&fresh), now_ms)?;
+        self.sweep_later(now_ms);
         Ok(Enqueued::Stored)
     }
 
-    async fn open_link(&self, request: &web_sys::Request, head: &Head) -> Result<Reply, Error> {
-        let settings = config::of(&self.env);
-        let config = config::ready(&settings)?;
+    async fn settle(
+        &self,
+        request: &web_sys::Request,
+        now_ms: u64,
+        config: &Config,
+    ) -> Result<Reply, Error> {
+        let body = platform::read_body(request, MAX_BATCH_BYTES).await?;
+        let results = self.settle_all(Event::batch_from_json(&body)?, now_ms, config)?;
+        self.sweep_later(now_ms);
+        self.arm().await?;
+        Ok(Answer::json(200, &results).into())
+    }
+
+    /// Settles the tickets of all events: either everything that comes of them is stored, or nothing.
+    fn settle_all(
+        &self,
+        events: Vec<Result<Event, EventError>>,
+        now_ms: u64,
+        config: &Config,
+    ) -> Result<Vec<EventResult>, Error> {
+        self.check_links(now_ms)?;
+        let mut effects = Vec::new();
+        let mut settled = Vec::new();
+        let results = self.stored(|store| {
+            let mut results = Vec::with_capacity(events.len());
+            for event in events {
+                let event = event?;
+                let id = event.id.clone();
+                let (text, settlement) = Settlement::of_event(event.clone())
+                    .map_err(|error| Error::Platform(format!("an event of the edge: {error}")))?;
+                let ticket = Ticket::verify(&text, &config.ticket_keys)?;
+                let verdict = state_of(store.settlement(ticket.uuid())?).judge(&settlement);
+                if verdict.status == Status::Accepted {
+                    store.settle(ticket.uuid(), &event)?;
+                    let left = self.with_desk(|desk| desk.settle(ticket.uuid(), now_ms))?;
+                    self.store_effects(store, &left, None)?;
+                    effects.extend(left);
+                    settled.push((settlement, ticket));
+                }
+                results.push(EventResult {
+                    id,
+                    status: verdict.status,
+                    reason: verdict.reason.map(str::to_owned),
+                });
+            }
+            Ok(results)
+        })?;
+        self.tell_waiters(&settled);
+        self.tell_links(effects, None, now_ms)?;
+        Ok(results)
+    }
+
+    async fn offer(&self, head: &Head, ticket: &Ticket, config: &Config) -> Result<Reply, Error> {
+        let wait: u32 = head
+            .query_value("wait")
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(0);
+        let mut settlement = self.store()?.settlement(ticket.uuid())?;
+        if settlement.is_none() && wait > 0 {
+            let time = Duration::from_secs(wait.min(MAX_WAIT_SECONDS).into());
+            let poll = self.waiters.poll(ticket, time, config.desks.waiters);
+            self.arm().await?;
+            poll.await?;
+            let expires_at_ms = ticket.expires_at_ms(config.ticket_times);
+            if platform::now_ms() >= expires_at_ms + CLEAN_UP_DELAY_MS {
+                return Err(TicketError::Expired.into());
+            }
+            settlement = self.store()?.settlement(ticket.uuid())?;
+        }
+        let answer = standing::encode(settlement.as_ref());
+        Ok(Answer::new(200).body(answer).into())
+    }
+
+    async fn events(
+        &self,
+        request: &web_sys::Request,
+        head: &Head,
+        ticket: &Ticket,
+        config: &Config,
+    ) -> Result<Reply, Error> {
+        let (answer, served) = match self.store()?.settlement(ticket.uuid())? {
+            Some(settlement) if head.last_event_id().as_ref() == Some(&settlement.event_id) => {
+                let answer = Answer::new(204).header("Cache-Control", "private, no-store");
+                (answer, Served::Hit(Tier::Object))
+            }
+            Some(settlement) => {
+                let frame = delivery::frame(&settlement, ticket, head.now_ms);
+                let answer = stream_headers(Answer::new(200)).body(frame);
+                (answer, Served::Hit(Tier::Object))
+            }
+            None => {
+                let most = config.desks.waiters;
+                let stream = self.waiters.stream(ticket, config.stream_life, most)?;
+                self.arm().await?;
+                let answer = stream_headers(Answer::new(200)).stream(stream);
+                (answer, Served::Miss)
+            }
+        };
+        Ok(served_from_here(answer, request, served))
+    }
+
+    async fn socket(&self, request: &web_sys::Request, ticket: &Ticket) -> Result<Reply, Error> {
+        let (client, ours) = websocket::pair()?;
+        let settlement = self.store()?.settlement(ticket.uuid())?;
+        self.waiters.accept(&ours, ticket)?;
+        let served = if let Some(settlement) = settlement {
+            self.waiters.tell(&settlement, ticket);
+            Served::Hit(Tier::Object)
+        } else {
+            self.arm().await?;
+            Served::Miss
+        };
+        Ok(served_from_here(Answer::socket(&client), request, served))
+    }
+
+    async fn open_link(
+        &self,
+        request: &web_sys::Request,
+        head: &Head,
+        config: &Config,
+    ) -> Result<Reply, Error> {
         let link = platform::header(request, ID_HEADER).unwrap_or_default();
         let store = self.store()?;
         if store.used(&link_key(&link), head.now_ms)?.is_some() {
             return Err(Error::LinkReplayed);
         }
-        store.use_id(&link_key(&link), "", "", head.now_ms)?;
+        store.use_id(&link_key(&link), Use::default(), head.now_ms)?;
         self.with_desk(|desk| desk.open_link(&link, head.now_ms))?;
         let (client, server) = websocket::pair()?;
-        self.state.accept_websocket_with_tags(&server, &[&link]);
-        server.serialize_attachment(Attachment {
-            link,
-            greeting: None,
-        })?;
+        links::accept(&self.state, &server, link)?;
         let desk = head.query_value("desk").and_then(|desk| desk.parse().ok());
         server.send(&FromEdge::Welcome {
             desk: desk.unwrap_or_default(),
-            desks: config.desks,
-            lease_ms: config.lease_ms,
+            desks: config.desks.count.into(),
+            lease_ms: config.desks.times.lease_ms,
         })?;
+        self.sweep_later(head.now_ms);
         self.arm().await?;
         Ok(Answer::socket(&client).into())
     }
 
-    async fn hear(&self, socket: &WebSocket, message: FromOrigin) -> Result<(), Error> {
-        let Some(Attachment { link, .. }) = socket.deserialize_attachment()? else {
-            return Ok(());
-        };
+    async fn hear(
+        &self,
+        socket: &WebSocket,
+        link: String,
+        message: FromOrigin,
+    ) -> Result<(), Error> {
         let now_ms = platform::now_ms();
         self.check_links(now_ms)?;
+        let greets = matches!(message, FromOrigin::Hello { .. } | FromOrigin::Drain {});
         let effects = self.with_desk(|desk| match message {
             FromOrigin::Hello {
                 origin,
@@ -219,187 +417,211 @@ impl DeskObject {
                 vec![]
             }
         })?;
-        let greeting = self.with_desk(|desk| desk.greeting(&link).cloned())?;
-        socket.serialize_attachment(Attachment { link, greeting })?;
+        if greets {
+            let greeting = self.with_desk(|desk| desk.greeting(&link).cloned())?;
+            links::remember(socket, link, greeting)?;
+        }
         self.perform(effects, now_ms)?;
         self.arm().await
     }
 
     /// Does what is due: the alarm's work.
     async fn wake(&self) -> Result<(), Error> {
+        let settings = config::of(&self.env);
+        let config = config::ready(&settings)?;
         let now_ms = platform::now_ms();
         self.check_links(now_ms)?;
         let effects = self.with_desk(|desk| desk.tick(now_ms))?;
-        let failures = self.perform(effects, now_ms)?;
-        join_all(
-            failures
-                .into_iter()
-                .map(|(login, reason)| self.tell_failure(login, reason)),
-        )
-        .await;
-        let any_used = self.store()?.forget(now_ms)?;
-        self.arm().await?;
-        if any_used {
-            let forget_at = now_ms + REPLAY_MEMORY_MS;
-            self.alarm.set(&self.state, forget_at).await?;
+        self.perform(effects, now_ms)?;
+        self.expire(now_ms, config);
+        self.sweep(now_ms, config)?;
+        self.arm().await
+    }
+
+    /// Tells whoever waits for a ticket whose time is over.
+    fn expire(&self, now_ms: u64, config: &Config) {
+        let life_ms = config.ticket_times.ttl_ms + CLEAN_UP_DELAY_MS;
+        // It is over at the very millisecond.
+        let before_ms = (now_ms + 1).saturating_sub(life_ms);
+        for (uuid, text) in self.waiters.minted_before(before_ms) {
+            match Ticket::verify(&text, &config.ticket_keys) {
+                Ok(ticket) => {
+                    let expired = failure(format!("{uuid}-expired"), "/edge", "expired");
+                    self.waiters.tell(&expired, &ticket);
+                }
+                Err(_) => self.waiters.dismiss(uuid),
+            }
         }
+    }
+
+    /// Deletes what has expired, some at a time.
+    fn sweep(&self, now_ms: u64, config: &Config) -> Result<(), Error> {
+        if self.sweep_at.get().is_none_or(|at| now_ms < at) {
+            return Ok(());
+        }
+        let store = self.store()?;
+        let life_ms = config.ticket_times.ttl_ms + CLEAN_UP_DELAY_MS;
+        let has_more = store.sweep(now_ms.saturating_sub(life_ms), now_ms)?;
+        let next = if has_more {
+            Some(now_ms + 1)
+        } else {
+            store.has_rows()?.then_some(now_ms + SWEEP_EVERY_MS)
+        };
+        self.sweep_at.set(next);
         Ok(())
     }
 
-    /// Finds out which links are dead, of those that the desk has not heard for long. One that has never
-    /// pinged does not tell: it counts as alive.
+    fn sweep_later(&self, now_ms: u64) {
+        if self.sweep_at.get().is_none() {
+            self.sweep_at.set(Some(now_ms + SWEEP_EVERY_MS));
+        }
+    }
+
+    /// Finds out which links are dead, of those that the desk has not heard for long.
     fn check_links(&self, now_ms: u64) -> Result<(), Error> {
         for link in self.with_desk(|desk| desk.unheard(now_ms))? {
-            let sockets = self.state.get_websockets_with_tag(&link);
-            let heard_at = sockets
-                .first()
-                .map_or(0, |socket| self.last_ping(socket, now_ms));
+            let heard_at = links::last_heard(&self.state, &link, now_ms);
             let effects = self.with_desk(|desk| desk.last_heard(&link, heard_at, now_ms))?;
             self.perform(effects, now_ms)?;
         }
         Ok(())
     }
 
-    fn last_ping(&self, socket: &WebSocket, now_ms: u64) -> u64 {
-        websocket::last_ping_ms(&self.state, socket).unwrap_or(now_ms)
+    /// Carries out what the desk decided.
+    fn perform(&self, effects: Vec<Effect>, now_ms: u64) -> Result<(), Error> {
+        if effects.is_empty() {
+            return Ok(());
+        }
+        let failed = self.stored(|store| self.store_effects(store, &effects, None))?;
+        self.tell_waiters(&failed);
+        self.tell_links(effects, None, now_ms)
     }
 
-    /// Carries out what the desk decided, except telling failures, which takes time: those it gives back.
-    fn perform(&self, effects: Vec<Effect>, now_ms: u64) -> Result<Vec<(Uuid, String)>, Error> {
-        self.try_perform(effects, now_ms).inspect_err(|_| {
+    /// Does `work`, whose writes are stored together or not at all.
+    fn stored<T>(&self, work: impl FnOnce(&DeskStore) -> Result<T, Error>) -> Result<T, Error> {
+        let store = self.store()?;
+        sql::transaction(&self.state, || work(store)).inspect_err(|_| {
             // What could not be stored did not happen: the next event builds the desk from what was.
             self.desk.forget();
         })
     }
 
-    fn try_perform(&self, effects: Vec<Effect>, now_ms: u64) -> Result<Vec<(Uuid, String)>, Error> {
-        let store = self.store()?;
-        let mut failures = Vec::new();
-        let mut todo = effects;
-        while !todo.is_empty() {
-            let mut broken = Vec::new();
-            let mut effects = todo.into_iter().peekable();
-            while let Some(effect) = effects.next() {
-                if let (Effect::Save(id, _), Some(Effect::Save(next, _))) =
-                    (&effect, effects.peek())
-                    && id == next
-                {
-                    // It is stored again at once: a login that is leased as soon as it comes.
-                    continue;
-                }
-                match effect {
-                    Effect::Save(id, login) => store.save(id, &login)?,
-                    Effect::Delete(id) => store.delete(id)?,
-                    Effect::Lease {
-                        link,
-                        login,
-                        lease,
-                        expires_in_ms,
-                    } => {
-                        if !self.send_lease(&link, login, &lease, expires_in_ms)? {
-                            broken.push((link, lease));
-                        }
-                    }
-                    Effect::Fail { login, reason } => failures.push((login, reason)),
-                    Effect::Close { link, why } => self.close_link(link, why)?,
-                }
-            }
-            todo = Vec::new();
-            for (link, lease) in broken {
-                todo.extend(self.with_desk(|desk| desk.undelivered(&link, &lease, now_ms))?);
-            }
-        }
-        Ok(failures)
-    }
-
-    /// Sends a lease; false when the link is gone.
-    fn send_lease(
+    /// Stores what effects say; returns the tickets that they settle as failed.
+    fn store_effects(
         &self,
-        link: &str,
-        login: Uuid,
-        lease: &str,
-        expires_in_ms: u64,
-    ) -> Result<bool, Error> {
-        let Some(event) = self.store()?.event(login)? else {
-            console_warn!("login {login} has no event");
-            return Ok(true);
-        };
-        let message = FromEdge::Lease {
-            lease: lease.to_owned(),
-            expires_in_ms,
-            event: Box::new(event),
-        };
-        let sockets = self.state.get_websockets_with_tag(link);
-        Ok(sockets
-            .first()
-            .is_some_and(|socket| socket.send(&message).is_ok()))
-    }
-
-    /// Closes the socket of a link that the desk has closed.
-    fn close_link(&self, link: String, why: CloseReason) -> Result<(), Error> {
-        let (code, reason) = match why {
-            CloseReason::Replaced => (websocket::REPLACED, "another link has said hello"),
-            CloseReason::Dead => (websocket::TIMED_OUT, "nothing was heard for too long"),
-        };
-        console_log!("link {link} is closed: {reason}");
-        if let Some(socket) = self.state.get_websockets_with_tag(&link).first() {
-            // The platform may have it for a while: a desk that is built anew leases nothing to it.
-            let greeting = None;
-            socket.serialize_attachment(Attachment { link, greeting })?;
-            websocket::close(socket, code, reason);
-        }
-        Ok(())
-    }
-
-    /// Settles the ticket of a login as failed. What does not work now is tried again by the alarm.
-    async fn tell_failure(&self, login: Uuid, reason: String) {
-        match self.settle_as_failed(login, &reason).await {
-            Ok(()) => console_log!("login {login} failed: {reason}"),
-            // Nobody can wait for either.
-            Err(Error::Ticket(TicketError::Expired)) => {}
-            Err(Error::Ticket(TicketError::Unknown)) => {
-                console_warn!("login {login} is dropped: its ticket is of a key that is gone");
+        store: &DeskStore,
+        effects: &[Effect],
+        mut fresh: Option<&Fresh<'_>>,
+    ) -> Result<Vec<Settled>, Error> {
+        let mut failed = Vec::new();
+        let mut effects = effects.iter().peekable();
+        while let Some(effect) = effects.next() {
+            match effect {
+                Effect::Save(id, login) => {
+                    if let Some(Effect::Save(next, _)) = effects.peek()
+                        && next == id
+                    {
+                        // It is stored again at once: a login that is leased as soon as it comes.
+                        continue;
+                    }
+                    match fresh.take_if(|fresh| fresh.id == *id) {
+                        Some(fresh) => store.add(*id, login, fresh.event)?,
+                        None => store.save(*id, login)?,
+                    }
+                }
+                Effect::Delete(id) => store.delete(*id)?,
+                Effect::Fail { login, reason } => failed.extend(self.fail(store, *login, reason)?),
+                Effect::Lease { .. } | Effect::Close { .. } => {}
             }
-            Err(error) => return error.log(),
         }
-        let told = self
-            .with_desk(|desk| desk.failure_told(login))
-            .and_then(|effects| self.perform(effects, platform::now_ms()));
-        if let Err(error) = told {
-            error.log();
-        }
+        Ok(failed)
     }
 
-    async fn settle_as_failed(&self, login: Uuid, reason: &str) -> Result<(), Error> {
+    /// Settles the ticket of a login as failed, unless nobody can ask for it any more.
+    fn fail(&self, store: &DeskStore, login: Uuid, reason: &str) -> Result<Option<Settled>, Error> {
         let settings = config::of(&self.env);
         let config = config::ready(&settings)?;
-        let event = self.store()?.event(login)?;
-        let Some(text) = event.and_then(|event| event.subject) else {
-            return Ok(());
-        };
-        let ticket = Ticket::admit(
-            &text,
-            &config.ticket_keys,
-            platform::now_ms(),
-            config.ticket_times,
-        )?;
-        let settlement = Settlement {
-            event_id: format!("{login}-undelivered"),
-            source: "/edge/desk".to_owned(),
-            attributes: Attributes::default(),
-            stamps: Stamps::default(),
-            outcome: Outcome::Failed {
-                reason: reason.to_owned(),
-            },
-        };
-        // Whether it is taken or another event was first, the ticket has settled.
-        ticket::client::settle(&self.env, &ticket, &settlement.to_event(&ticket)).await?;
+        let event = store.login_event(login)?;
+        let text = event.and_then(|event| event.subject).unwrap_or_default();
+        let now_ms = platform::now_ms();
+        match Ticket::admit(&text, &config.ticket_keys, now_ms, config.ticket_times) {
+            Ok(ticket) if store.settlement(login)?.is_none() => {
+                let settlement = failure(format!("{login}-undelivered"), "/edge/desk", reason);
+                store.settle(login, &settlement.to_event(&ticket))?;
+                console_log!("login {login} failed: {reason}");
+                Ok(Some((settlement, ticket)))
+            }
+            Ok(_) | Err(TicketError::Expired) => Ok(None),
+            Err(TicketError::Unknown) => {
+                console_warn!("login {login} is dropped: its ticket is of a key that is gone");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Tells whoever waits for these tickets what they settled to.
+    fn tell_waiters(&self, settled: &[Settled]) {
+        for (settlement, ticket) in settled {
+            self.waiters.tell(settlement, ticket);
+        }
+    }
+
+    /// Sends leases, and closes links, as effects say.
+    fn tell_links(
+        &self,
+        effects: Vec<Effect>,
+        fresh: Option<&Fresh<'_>>,
+        now_ms: u64,
+    ) -> Result<(), Error> {
+        let mut broken = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Lease {
+                    link,
+                    login,
+                    lease,
+                    expires_in_ms,
+                } => {
+                    let fresh = fresh.filter(|fresh| fresh.id == login);
+                    let event = match fresh {
+                        Some(fresh) => Some(fresh.event.clone()),
+                        None => self.store()?.login_event(login)?,
+                    };
+                    let Some(event) = event else {
+                        console_warn!("login {login} has no event");
+                        continue;
+                    };
+                    let message = FromEdge::Lease {
+                        lease: lease.clone(),
+                        expires_in_ms,
+                        event: Box::new(event),
+                    };
+                    if !links::send(&self.state, &link, &message) {
+                        broken.push((link, lease));
+                    }
+                }
+                Effect::Close { link, why } => links::close(&self.state, link, why)?,
+                Effect::Save(..) | Effect::Delete(_) | Effect::Fail { .. } => {}
+            }
+        }
+        for (link, lease) in broken {
+            let effects = self.with_desk(|desk| desk.undelivered(&link, &lease, now_ms))?;
+            self.perform(effects, now_ms)?;
+        }
         Ok(())
     }
 
     /// Sets the alarm for the next deadline.
     async fn arm(&self) -> Result<(), Error> {
-        match self.with_desk(|desk| desk.next_deadline())? {
+        let settings = config::of(&self.env);
+        let life_ms = config::ready(&settings)?.ticket_times.ttl_ms + CLEAN_UP_DELAY_MS;
+        let oldest_at = self.waiters.oldest_minted_at_ms();
+        let deadlines = [
+            self.with_desk(|desk| desk.next_deadline())?,
+            self.sweep_at.get(),
+            oldest_at.map(|at| at + life_ms),
+        ];
+        match deadlines.into_iter().flatten().min() {
             Some(next) => self.alarm.set(&self.state, next).await,
             None => Ok(()),
         }
@@ -418,69 +640,47 @@ impl DeskObject {
         self.desk.with(work)
     }
 
-    /// Builds the desk from what is stored and the sockets that are open.
+    /// Builds the desk from what is stored and the links that are open.
     fn restore(&self) -> Result<(), Error> {
         let settings = config::of(&self.env);
         let config = config::ready(&settings)?;
-        let times = DeskTimes {
-            lease_ms: config.lease_ms,
-            login_timeout_ms: config.login_timeout_ms,
-        };
         let now_ms = platform::now_ms();
-        let links = self
-            .state
-            .get_websockets()
-            .into_iter()
-            .filter_map(|socket| {
-                let Attachment { link, greeting } = socket.deserialize_attachment().ok()??;
-                Some((link, greeting, self.last_ping(&socket, now_ms)))
-            });
-        let (desk, effects) = Desk::restore(times, self.store()?.logins()?, links, now_ms);
+        let store = self.store()?;
+        let links = links::open(&self.state, now_ms);
+        let (desk, effects) = Desk::restore(config.desks.times, store.logins()?, links, now_ms);
         self.desk.load(desk);
-        self.perform(effects, now_ms)?;
-        Ok(())
+        if store.has_rows()? {
+            self.sweep_later(now_ms);
+        }
+        self.perform(effects, now_ms)
     }
 }
 
-/// Why a link is closed, as its origin is told.
-#[derive(Debug, PartialEq, Eq)]
-struct Refusal {
-    code: u16,
-    reason: &'static str,
+/// Returns how a ticket with this settlement stands.
+fn state_of(settlement: Option<Settlement>) -> TicketState {
+    settlement.map_or(TicketState::Pending, |settlement| {
+        TicketState::Settled(Box::new(settlement))
+    })
 }
 
-/// Reads a message from a link.
-fn read(message: WebSocketIncomingMessage) -> Result<FromOrigin, Refusal> {
-    let refuse = |code, reason| Err(Refusal { code, reason });
-    let text = match message {
-        WebSocketIncomingMessage::Binary(_) => {
-            return refuse(websocket::UNSUPPORTED, "messages must be text");
-        }
-        WebSocketIncomingMessage::String(text) => text,
-    };
-    if text.len() > MAX_LINK_MESSAGE_BYTES {
-        return refuse(websocket::TOO_BIG, "the message is too large");
+/// Returns a settlement of the edge's own: there will be no offer.
+fn failure(event_id: String, source: &str, reason: &str) -> Settlement {
+    Settlement {
+        event_id,
+        source: source.to_owned(),
+        attributes: Attributes::default(),
+        stamps: Stamps::default(),
+        outcome: Outcome::Failed {
+            reason: reason.to_owned(),
+        },
     }
-    let Ok(message) = serde_json::from_str(&text) else {
-        return refuse(websocket::MALFORMED, "not a message of this link");
-    };
-    match &message {
-        FromOrigin::Hello { origin, .. }
-            if origin.is_empty()
-                || origin.len() > MAX_ATTRIBUTE_BYTES
-                || origin.chars().any(char::is_control) =>
-        {
-            refuse(
-                websocket::POLICY,
-                "the origin needs a name of up to 256 bytes",
-            )
-        }
-        FromOrigin::Hello { instance, .. } if instance.len() > MAX_ATTRIBUTE_BYTES => refuse(
-            websocket::POLICY,
-            "an instance has a name of up to 256 bytes",
-        ),
-        _ => Ok(message),
-    }
+}
+
+/// Returns the answer of a route that was handed on to this object.
+fn served_from_here(answer: Answer, request: &web_sys::Request, served: Served) -> Reply {
+    let mut timings = Timings::default();
+    timings.note(Tier::Object, 0);
+    with_cache_status(answer, &platform::node(request), served, &timings).into()
 }
 
 /// Returns under what the `webhook-id` of a login is remembered.
@@ -491,41 +691,4 @@ fn login_key(id: &str) -> String {
 /// Returns under what the `webhook-id` of a handshake is remembered.
 fn link_key(id: &str) -> String {
     format!("link:{id}")
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn text(json: &str) -> WebSocketIncomingMessage {
-        WebSocketIncomingMessage::String(json.to_owned())
-    }
-
-    #[test]
-    fn a_message_of_the_link_is_read() {
-        let message = read(text(r#"{"ack":{"lease":"a.1"}}"#)).unwrap();
-        let lease = "a.1".to_owned();
-        assert_eq!(message, FromOrigin::Ack { lease });
-    }
-
-    #[test]
-    fn anything_else_closes_the_link_with_a_fitting_code() {
-        let long = "x".repeat(MAX_LINK_MESSAGE_BYTES + 1);
-        let nameless = r#"{"hello":{"origin":"","capacity":1,"held":[]}}"#;
-        let instance = "x".repeat(MAX_ATTRIBUTE_BYTES + 1);
-        let hello = json!({ "origin": "a", "instance": instance, "capacity": 1, "held": [] });
-        let long_instance = json!({ "hello": hello }).to_string();
-        for (message, code) in [
-            (WebSocketIncomingMessage::Binary(vec![1]), 1003),
-            (text(&long), 1009),
-            (text("{"), 1007),
-            (text(r#"{"shutdown":{}}"#), 1007),
-            (text(nameless), 1008),
-            (text(&long_instance), 1008),
-        ] {
-            assert_eq!(read(message).unwrap_err().code, code);
-        }
-    }
 }

@@ -1,50 +1,33 @@
-//! A login desk in its Durable Object's SQLite: the logins with their events, and which `webhook-id`s
-//! were used; and what the edge and the desk say to each other.
+//! A desk in its Durable Object's SQLite: logins with their events, tickets with the events that settled
+//! them, and which `webhook-id`s were used.
 
 use headstart_edge_rules::desk::Login;
-use headstart_protocol::{event::Event, limits::REPLAY_MEMORY_MS};
-use serde::{Deserialize, Serialize};
+use headstart_protocol::{
+    event::Event, limits::REPLAY_MEMORY_MS, settlement::Settlement, ticket::first_uuid,
+};
+use serde::Deserialize;
 use uuid::Uuid;
 use worker::{SqlStorage, SqlStorageValue};
 
 use crate::http::error::Error;
 
-/// A login to be stored.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Enqueue {
-    /// The login event.
-    pub event: Event,
-    /// What tells a repeated login from a new one; none where logins are not signed.
-    pub webhook: Option<Webhook>,
-}
+/// The longest text in a row, in bytes. The platform's limit for a value is 2 MB; an inline offer of
+/// 256 KiB stays below this even when every one of its bytes is escaped in JSON.
+const MAX_TEXT_BYTES: usize = 1_900_000;
 
-/// How a signed login is told from others.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Webhook {
-    /// Its `webhook-id`.
-    pub id: String,
-    /// A digest of its body.
+/// Most tickets that are deleted at a time, so that it never takes long.
+const SWEPT_AT_A_TIME: u32 = 1_000;
+
+/// What a `webhook-id` was used for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Use {
+    /// The ticket of the login that came under it; empty for a link's.
+    pub ticket: String,
+    /// The digest of the login's body; empty for a link's.
     pub digest: String,
 }
 
-/// What became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Enqueued {
-    /// It is stored, and will reach an origin.
-    Stored,
-    /// The same login came before; this is its ticket.
-    Repeated {
-        /// The ticket.
-        ticket: String,
-    },
-    /// Another login came under its `webhook-id`.
-    Conflict,
-    /// The desk holds as many logins as it may.
-    Full,
-}
-
-/// The tables.
+/// The tables. A UUID of version 7 begins with the time of minting, so tickets sort by their age.
 #[derive(Debug)]
 pub struct DeskStore(SqlStorage);
 
@@ -55,10 +38,8 @@ impl DeskStore {
     /// [`Error::Platform`].
     pub fn open(sql: SqlStorage) -> Result<Self, Error> {
         for statement in [
-            // Events are apart from states: a state is read whenever the desk is built anew, and an
-            // event only when its login is leased.
-            "CREATE TABLE IF NOT EXISTS event (uuid TEXT PRIMARY KEY, event TEXT NOT NULL)",
-            "CREATE TABLE IF NOT EXISTS login (uuid TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID",
+            "CREATE TABLE IF NOT EXISTS login (uuid TEXT PRIMARY KEY, state TEXT NOT NULL, event TEXT NOT NULL) WITHOUT ROWID",
+            "CREATE TABLE IF NOT EXISTS ticket (uuid TEXT PRIMARY KEY, event TEXT NOT NULL) WITHOUT ROWID",
             "CREATE TABLE IF NOT EXISTS used (id TEXT PRIMARY KEY, ticket TEXT NOT NULL, digest TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID",
             "CREATE INDEX IF NOT EXISTS used_at ON used (at)",
         ] {
@@ -67,7 +48,7 @@ impl DeskStore {
         Ok(Self(sql))
     }
 
-    /// Returns every login.
+    /// Returns every login that has not settled.
     ///
     /// # Errors
     /// [`Error::Platform`].
@@ -90,33 +71,22 @@ impl DeskStore {
             .collect()
     }
 
-    /// Returns the event of a login.
+    /// Returns the event of a login that has not settled.
     ///
     /// # Errors
     /// [`Error::Platform`].
-    pub fn event(&self, login: Uuid) -> Result<Option<Event>, Error> {
-        #[derive(Deserialize)]
-        struct Row {
-            event: String,
-        }
-        let rows: Vec<Row> = self
-            .0
-            .exec("SELECT event FROM event WHERE uuid = ?", uuid(login))?
-            .to_array()?;
-        rows.into_iter()
-            .next()
-            .map(|row| Event::from_json(row.event.as_bytes()).map_err(|error| stored(&error)))
-            .transpose()
+    pub fn login_event(&self, login: Uuid) -> Result<Option<Event>, Error> {
+        self.event("SELECT event FROM login WHERE uuid = ?", login)
     }
 
-    /// Stores a login's event; its state follows by [`DeskStore::save`].
+    /// Stores a login that has just come, with its event.
     ///
     /// # Errors
     /// [`Error::Platform`].
-    pub fn add(&self, login: Uuid, event: &Event) -> Result<(), Error> {
+    pub fn add(&self, id: Uuid, login: &Login, event: &Event) -> Result<(), Error> {
         self.0.exec(
-            "INSERT OR IGNORE INTO event (uuid, event) VALUES (?, ?)",
-            vec![login.to_string().into(), event.to_json().into()],
+            "INSERT INTO login (uuid, state, event) VALUES (?, ?, ?)",
+            vec![name(id), state(login)?, event.to_json().into()],
         )?;
         Ok(())
     }
@@ -126,10 +96,9 @@ impl DeskStore {
     /// # Errors
     /// [`Error::Platform`].
     pub fn save(&self, id: Uuid, login: &Login) -> Result<(), Error> {
-        let state = serde_json::to_string(login).map_err(|error| stored(&error))?;
         self.0.exec(
-            "INSERT OR REPLACE INTO login (uuid, state) VALUES (?, ?)",
-            vec![id.to_string().into(), state.into()],
+            "UPDATE login SET state = ? WHERE uuid = ?",
+            vec![state(login)?, name(id)],
         )?;
         Ok(())
     }
@@ -139,66 +108,119 @@ impl DeskStore {
     /// # Errors
     /// [`Error::Platform`].
     pub fn delete(&self, login: Uuid) -> Result<(), Error> {
-        for statement in [
-            "DELETE FROM login WHERE uuid = ?",
-            "DELETE FROM event WHERE uuid = ?",
-        ] {
-            self.0.exec(statement, uuid(login))?;
-        }
+        self.0
+            .exec("DELETE FROM login WHERE uuid = ?", vec![name(login)])?;
         Ok(())
     }
 
-    /// Returns what a `webhook-id` was used for in the time that is remembered: the ticket and the digest.
+    /// Returns what a ticket has settled to.
     ///
     /// # Errors
     /// [`Error::Platform`].
-    pub fn used(&self, id: &str, now_ms: u64) -> Result<Option<(String, String)>, Error> {
-        #[derive(Deserialize)]
-        struct Row {
-            ticket: String,
-            digest: String,
+    pub fn settlement(&self, ticket: Uuid) -> Result<Option<Settlement>, Error> {
+        let event = self.event("SELECT event FROM ticket WHERE uuid = ?", ticket)?;
+        let read = |event| Settlement::of_event(event).map_err(|error| stored(&error));
+        Ok(event
+            .map(read)
+            .transpose()?
+            .map(|(_, settlement)| settlement))
+    }
+
+    /// Stores the event that settles a ticket.
+    ///
+    /// # Errors
+    /// [`Error::Platform`], also for an event too long for a row.
+    pub fn settle(&self, ticket: Uuid, event: &Event) -> Result<(), Error> {
+        let json = event.to_json();
+        if json.len() > MAX_TEXT_BYTES {
+            return Err(Error::Platform("an event is too long to store".to_owned()));
         }
-        let rows: Vec<Row> = self
+        self.0.exec(
+            "INSERT INTO ticket (uuid, event) VALUES (?, ?)",
+            vec![name(ticket), json.into()],
+        )?;
+        Ok(())
+    }
+
+    /// Returns what a `webhook-id` was used for in the time that is remembered.
+    ///
+    /// # Errors
+    /// [`Error::Platform`].
+    pub fn used(&self, id: &str, now_ms: u64) -> Result<Option<Use>, Error> {
+        let rows: Vec<Use> = self
             .0
             .exec(
                 "SELECT ticket, digest FROM used WHERE id = ? AND at > ?",
                 vec![id.into(), remembered_since(now_ms)],
             )?
             .to_array()?;
-        Ok(rows.into_iter().next().map(|row| (row.ticket, row.digest)))
+        Ok(rows.into_iter().next())
     }
 
-    /// Remembers what a `webhook-id` is used for, and forgets what is too old.
+    /// Remembers what a `webhook-id` is used for.
     ///
     /// # Errors
     /// [`Error::Platform`].
-    pub fn use_id(&self, id: &str, ticket: &str, digest: &str, now_ms: u64) -> Result<(), Error> {
-        self.forget(now_ms)?;
+    pub fn use_id(&self, id: &str, what: Use, now_ms: u64) -> Result<(), Error> {
         self.0.exec(
             "INSERT OR REPLACE INTO used (id, ticket, digest, at) VALUES (?, ?, ?, ?)",
-            vec![id.into(), ticket.into(), digest.into(), integer(now_ms)],
+            vec![
+                id.into(),
+                what.ticket.into(),
+                what.digest.into(),
+                integer(now_ms),
+            ],
         )?;
         Ok(())
     }
 
-    /// Forgets `webhook-id`s that are too old; says whether any are left.
+    /// Returns whether anything is stored that a sweep will delete one day.
     ///
     /// # Errors
     /// [`Error::Platform`].
-    pub fn forget(&self, now_ms: u64) -> Result<bool, Error> {
+    pub fn has_rows(&self) -> Result<bool, Error> {
         #[derive(Deserialize)]
         struct Row {
-            left: f64,
+            rows: f64,
+        }
+        let any = "SELECT EXISTS (SELECT 1 FROM ticket) OR EXISTS (SELECT 1 FROM used) AS rows";
+        let row: Row = self.0.exec(any, None)?.one()?;
+        Ok(row.rows != 0.0)
+    }
+
+    /// Deletes tickets minted before `minted_before_ms`, some at a time, and `webhook-id`s that are too old.
+    /// Returns whether there may be more tickets to delete.
+    ///
+    /// # Errors
+    /// [`Error::Platform`].
+    pub fn sweep(&self, minted_before_ms: u64, now_ms: u64) -> Result<bool, Error> {
+        #[derive(Deserialize)]
+        struct Row {
+            changes: u32,
         }
         self.0.exec(
             "DELETE FROM used WHERE at <= ?",
             vec![remembered_since(now_ms)],
         )?;
-        let row: Row = self
-            .0
-            .exec("SELECT EXISTS (SELECT 1 FROM used) AS left", None)?
-            .one()?;
-        Ok(row.left != 0.0)
+        let first = first_uuid(minted_before_ms);
+        self.0.exec(
+            "DELETE FROM ticket WHERE uuid IN (SELECT uuid FROM ticket WHERE uuid < ? ORDER BY uuid LIMIT ?)",
+            vec![name(first), SqlStorageValue::Integer(SWEPT_AT_A_TIME.into())],
+        )?;
+        let row: Row = self.0.exec("SELECT changes() AS changes", None)?.one()?;
+        Ok(row.changes == SWEPT_AT_A_TIME)
+    }
+
+    fn event(&self, select: &str, uuid: Uuid) -> Result<Option<Event>, Error> {
+        #[derive(Deserialize)]
+        struct Row {
+            event: String,
+        }
+        let rows: Vec<Row> = self.0.exec(select, vec![name(uuid)])?.to_array()?;
+        rows.into_iter()
+            .next()
+            .map(|row| Event::from_json(row.event.as_bytes()).map_err(|error| stored(&error)))
+            .transpose()
     }
 }
 
@@ -210,8 +232,14 @@ fn integer(ms: u64) -> SqlStorageValue {
     SqlStorageValue::Integer(i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
-fn uuid(login: Uuid) -> Vec<SqlStorageValue> {
-    vec![login.to_string().into()]
+fn name(uuid: Uuid) -> SqlStorageValue {
+    uuid.to_string().into()
+}
+
+fn state(login: &Login) -> Result<SqlStorageValue, Error> {
+    Ok(serde_json::to_string(login)
+        .map_err(|error| stored(&error))?
+        .into())
 }
 
 fn stored(error: &dyn std::error::Error) -> Error {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use worker::{Context, Env, web_sys};
+use worker::{Env, web_sys};
 
 use crate::{
     config::{self, Config},
@@ -23,8 +23,6 @@ pub struct RequestContext {
     pub head: Head,
     /// The deployment's bindings.
     pub env: Env,
-    /// Keeps work alive that goes on after the answer.
-    pub execution: Context,
     /// The settings, or what is wrong with them.
     pub settings: Rc<Result<Config, Misconfigured>>,
     /// The node that answers.
@@ -35,7 +33,7 @@ pub struct RequestContext {
 
 impl RequestContext {
     /// Returns a request that has just come, whose route is still to be found.
-    pub fn new(request: web_sys::Request, env: Env, execution: Context) -> Self {
+    pub fn new(request: web_sys::Request, env: Env) -> Self {
         Self {
             head: Head::read(&request),
             node: node(&request),
@@ -43,7 +41,6 @@ impl RequestContext {
             parameter: String::new(),
             request,
             env,
-            execution,
         }
     }
 

@@ -28,7 +28,7 @@ pub trait ObjectHandlers {
     async fn closed(self: &Rc<Self>, socket: &WebSocket) -> Result<(), Error>;
 }
 
-/// Makes the class of a Durable Object: `durable_object!(TicketDo, TicketObject)`, where the object has
+/// Makes the class of a Durable Object: `durable_object!(DeskDo, DeskObject)`, where the object has
 /// the handlers of [`ObjectHandlers`], which is imported there.
 macro_rules! durable_object {
     ($class:ident, $object:ty) => {

@@ -12,7 +12,8 @@ pub mod websocket;
 use std::{pin::pin, time::Duration};
 
 use futures_util::future::{Either, select};
-use serde::{Serialize, de::DeserializeOwned};
+use headstart_edge_rules::topic::region::Region;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use worker::{
     Delay, Env,
@@ -54,6 +55,7 @@ extern "C" {
         env: &Env,
         binding: &str,
         name: &str,
+        hint: &str,
         request: &web_sys::Request,
     ) -> Result<Promise, JsValue>;
 
@@ -138,6 +140,19 @@ pub fn client_place<T: DeserializeOwned + Default>(request: &web_sys::Request) -
     serde_json::from_str(&place(request)).unwrap_or_default()
 }
 
+/// Returns the part of the world that a client is in.
+pub fn client_region(request: &web_sys::Request) -> Region {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Place {
+        continent: String,
+        country: String,
+        longitude: Option<f64>,
+    }
+    let place: Place = client_place(request);
+    Region::of_client(&place.continent, &place.country, place.longitude)
+}
+
 /// Returns a header of a request. A name that cannot be a header's has no value.
 pub fn header(request: &web_sys::Request, name: &str) -> Option<String> {
     request.headers().get(name).ok().flatten()
@@ -183,18 +198,22 @@ pub async fn read_content(env: &Env, key: &str) -> Result<Option<(Uint8Array, St
     Ok(Some((pair.get(0).unchecked_into(), metadata)))
 }
 
-/// Hands `request` on to the Durable Object `name`, and gives its response untouched.
+/// Hands `request` on to a Durable Object, and gives its response untouched.
 ///
 /// # Errors
 /// [`Error::Platform`] when the object cannot be reached or fails.
 pub async fn forward(
     env: &Env,
-    binding: &str,
-    name: &str,
+    object: Object<'_>,
     request: &web_sys::Request,
 ) -> Result<web_sys::Response, Error> {
+    let Object {
+        binding,
+        name,
+        hint,
+    } = object;
     let doing = || format!("handing a request to {binding}");
-    let promise = forward_js(env, binding, name, request)
+    let promise = forward_js(env, binding, name, hint, request)
         .map_err(|error| Error::platform(&doing(), &error))?;
     let response = JsFuture::from(promise)
         .await

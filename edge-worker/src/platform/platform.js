@@ -86,14 +86,14 @@ export async function readContent(env, key) {
   return value === null ? null : [new Uint8Array(value), JSON.stringify(metadata)];
 }
 
-// Hands a request on to a Durable Object and its response back, both untouched.
-export function forward(env, binding, name, request) {
-  return env[binding].getByName(name).fetch(request);
-}
-
 // A Durable Object; where it is made, if it has to be, says `hint` unless that is empty.
 function object(env, binding, name, hint) {
   return env[binding].getByName(name, hint === '' ? {} : { locationHint: hint });
+}
+
+// Hands a request on to a Durable Object and its response back, both untouched.
+export function forward(env, binding, name, hint, request) {
+  return object(env, binding, name, hint).fetch(request);
 }
 
 // Asks a Durable Object: [status, Uint8Array].

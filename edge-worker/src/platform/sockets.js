@@ -178,18 +178,18 @@ function begin(of, id, first) {
 }
 
 // Opens a stream that begins with `first`, and needs neither a name nor an attachment.
-export function openAndBegin(of, first, heartbeat, heartbeatMs, lifeMs) {
+export function openAndBegin(of, group, first, heartbeat, heartbeatMs, lifeMs) {
   const id = Symbol('a stream without a name');
-  const stream = openStream(of, id, '', '', heartbeat, heartbeatMs, lifeMs);
+  const stream = openStream(of, id, group, '', heartbeat, heartbeatMs, lifeMs);
   begin(of, id, [first]);
   return stream;
 }
 
-// Writes `last` to all streams and ends them.
-export function finishStreams(context, of, last) {
+// Writes `last` to all streams of a group and ends them.
+export function finishStreams(context, of, group, last) {
   whenDurable(context, () => {
-    writeStreams(of, '', [last]);
-    for (const stream of [...(open.get(of)?.all.values() ?? [])]) close(of, stream);
+    writeStreams(of, group, [last]);
+    for (const stream of [...(open.get(of)?.groups.get(group) ?? [])]) close(of, stream);
   });
 }
 
@@ -266,6 +266,11 @@ export function heard(socket) {
 // How many streams there are.
 export function streamCount(of) {
   return open.get(of)?.all.size ?? 0;
+}
+
+// How many streams of a group there are.
+export function groupCount(of, group) {
+  return open.get(of)?.groups.get(group)?.size ?? 0;
 }
 
 // The ids of the streams that have ended since the last time, one line each.

@@ -42,6 +42,7 @@ extern "C" {
     #[wasm_bindgen(js_name = openAndBegin)]
     fn open_and_begin_js(
         of: &str,
+        group: &str,
         first: &Uint8Array,
         heartbeat: &Uint8Array,
         heartbeat_ms: f64,
@@ -57,8 +58,11 @@ extern "C" {
     #[wasm_bindgen(js_name = streamCount)]
     fn stream_count_js(of: &str) -> u32;
 
+    #[wasm_bindgen(js_name = groupCount)]
+    fn group_count_js(of: &str, group: &str) -> u32;
+
     #[wasm_bindgen(js_name = finishStreams)]
-    fn finish_streams_js(context: &JsValue, of: &str, last: &Uint8Array);
+    fn finish_streams_js(context: &JsValue, of: &str, group: &str, last: &Uint8Array);
 
     #[wasm_bindgen(js_name = takeEnded)]
     fn take_ended_js(of: &str) -> String;
@@ -218,8 +222,8 @@ impl Sockets {
     }
 }
 
-/// Streams at an object that are all written the same: of those who wait for a ticket, or who watch who is
-/// connected.
+/// Streams at an object that need no name, in groups that are written the same: of those who wait for one
+/// ticket, or who watch who is connected.
 #[derive(Debug)]
 pub struct Streams {
     context: JsValue,
@@ -235,11 +239,18 @@ impl Streams {
         }
     }
 
-    /// Opens a stream that begins with `first`, and ends after about `life` and not later than in
-    /// `at_most`.
-    pub fn open(&self, first: &[u8], life: Duration, at_most: Option<Duration>) -> ReadableStream {
+    /// Opens a stream of a group that begins with `first`, and ends after about `life` and not later than
+    /// in `at_most`.
+    pub fn open(
+        &self,
+        group: &str,
+        first: &[u8],
+        life: Duration,
+        at_most: Option<Duration>,
+    ) -> ReadableStream {
         open_and_begin_js(
             &self.of,
+            group,
             &Uint8Array::from(first),
             &Uint8Array::from(HEARTBEAT),
             with_jitter(HEARTBEAT_EVERY),
@@ -252,14 +263,19 @@ impl Streams {
         stream_count_js(&self.of)
     }
 
-    /// Writes to all of them at once: what is nowhere stored. Whoever does not keep up is dropped.
-    pub fn write(&self, bytes: &[u8]) {
-        write_streams_js(&self.of, "", &Array::of1(&Uint8Array::from(bytes)));
+    /// Returns how many there are of a group.
+    pub fn count_of(&self, group: &str) -> u32 {
+        group_count_js(&self.of, group)
     }
 
-    /// Writes to all of them and ends them, once all that the object has stored is durable.
-    pub fn finish(&self, last: &[u8]) {
-        finish_streams_js(&self.context, &self.of, &Uint8Array::from(last));
+    /// Writes to all of a group at once: what is nowhere stored. Whoever does not keep up is dropped.
+    pub fn write(&self, group: &str, bytes: &[u8]) {
+        write_streams_js(&self.of, group, &Array::of1(&Uint8Array::from(bytes)));
+    }
+
+    /// Writes to all of a group and ends them, once all that the object has stored is durable.
+    pub fn finish(&self, group: &str, last: &[u8]) {
+        finish_streams_js(&self.context, &self.of, group, &Uint8Array::from(last));
     }
 }
 

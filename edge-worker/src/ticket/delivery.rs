@@ -36,7 +36,7 @@ mod tests {
 
     fn ticket() -> Ticket {
         let key = Key::from_bytes(&[1; 32]).unwrap();
-        Ticket::mint(1_700_000_000_000, [7; 10], &key)
+        Ticket::mint(1_700_000_000_000, 0, [7; 8], &key)
     }
 
     fn settlement() -> Settlement {

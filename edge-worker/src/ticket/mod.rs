@@ -1,10 +1,7 @@
-//! Tickets and the offers behind them: the Durable Object that waits for the settlement, and the
-//! routes that hand the offer over.
+//! Tickets and the offers behind them: where an offer is looked for, and the routes that hand it over. What
+//! becomes of a ticket is kept by its desk (`desk/`).
 
-pub mod client;
 pub mod delivery;
 mod memory_cache;
-mod object;
 mod offer;
 pub mod routes;
-mod store;

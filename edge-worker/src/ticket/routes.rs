@@ -18,6 +18,7 @@ use worker::{console_warn, js_sys::Uint8Array};
 
 use crate::{
     config::Config,
+    desk::{client, standing},
     http::{
         answer::Answer,
         cache_status::{Served, Timings, with_cache_status},
@@ -26,7 +27,7 @@ use crate::{
     },
     platform::{self, websocket},
     ticket::{
-        self, delivery,
+        delivery,
         offer::{self, Offer},
     },
 };
@@ -204,7 +205,8 @@ impl<'a> WorkerStores<'a> {
 
     /// Lets the object answer, whose response goes out untouched.
     async fn hand_on(&self) -> Reply {
-        match ticket::client::forward(&self.context.env, self.ticket, &self.context.request).await {
+        let RequestContext { env, request, .. } = self.context;
+        match client::forward(env, self.config, self.ticket.desk(), request).await {
             Ok(response) => Reply::Untouched(response),
             Err(error) => {
                 error.log();
@@ -254,10 +256,11 @@ impl Stores for WorkerStores<'_> {
 
     async fn object(&self) -> Result<Settled<Rc<Offer>>, Error> {
         let since = platform::now_ms();
-        let read = ticket::client::read(&self.context.env, self.ticket, self.wait_seconds).await;
+        let env = &self.context.env;
+        let read = client::read(env, self.config, self.ticket, self.wait_seconds).await;
         self.note(Tier::Object, since);
         let answer = read?;
-        let settled = ticket::client::decode(&answer)
+        let settled = standing::decode(&answer)
             .ok_or_else(|| Error::Platform("its answer cannot be read".to_owned()))?;
         Ok(match settled {
             Settled::Pending => Settled::Pending,

@@ -37,8 +37,8 @@ pub(crate) fn ticket_keys() -> KeyRing {
 /// Returns a new ticket.
 pub(crate) fn ticket() -> Ticket {
     let uuid = Uuid::now_v7();
-    let random = uuid.as_bytes()[6..].try_into().unwrap();
-    Ticket::mint(now_ms(), random, &key(1))
+    let random = uuid.as_bytes()[8..].try_into().unwrap();
+    Ticket::mint(now_ms(), 0, random, &key(1))
 }
 
 /// Returns an offer for a new ticket, to be kept.

@@ -135,7 +135,7 @@ async fn a_bad_event_does_not_take_its_batch_with_it() {
     let edge = edge().await;
     let client = edge.client();
     let (one, two) = (fresh_ticket(), fresh_ticket());
-    let foreign = Ticket::mint(now_ms(), random(), &foreign_key());
+    let foreign = Ticket::mint(now_ms(), 0, random(), &foreign_key());
     let answer = client
         .publish_batch(&format!(
             "[{}, 7, {{}}, {}, {}]",

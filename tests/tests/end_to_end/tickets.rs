@@ -68,7 +68,7 @@ async fn a_truncated_or_misspelt_ticket_is_refused_everywhere() {
 #[tokio::test]
 async fn a_ticket_of_another_key_is_refused_everywhere() {
     let edge = edge().await;
-    let foreign = Ticket::mint(now_ms(), random(), &foreign_key());
+    let foreign = Ticket::mint(now_ms(), 0, random(), &foreign_key());
     refused_everywhere(&edge.client(), foreign.as_str(), 404).await;
     let result = edge.client().publish(&ready(&foreign, &json!([1]))).await;
     assert_eq!(result.status, Status::Rejected);
@@ -88,7 +88,7 @@ async fn a_ticket_minted_elsewhere_with_a_known_key_is_taken() {
     let edge = edge().await;
     let client = edge.client();
     for key in [ticket_key(), rotated_key()] {
-        let ticket = Ticket::mint(now_ms(), random(), &key);
+        let ticket = Ticket::mint(now_ms(), 0, random(), &key);
         client.settle(&ready(&ticket, &json!("yours"))).await;
         let answer = client.offer(&ticket).await.expect_status(200);
         assert_eq!(answer.json(), json!("yours"));

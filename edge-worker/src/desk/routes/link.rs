@@ -17,22 +17,22 @@ use crate::{
 /// [`Error::Signature`], [`Error::UnknownDesk`], [`Error::UpgradeRequired`], [`Error::Platform`].
 pub async fn get(context: &RequestContext) -> Result<Reply, Error> {
     let config = context.config()?;
-    let desk: Option<u32> = context
+    let desk: Option<u16> = context
         .head
         .query_value("desk")
         .and_then(|text| text.parse().ok());
     // Verified before the desk is judged: only an origin learns how many there are.
     signature::verify(
         |name| context.header(name),
-        handshake_text(desk.unwrap_or_default()).as_bytes(),
+        handshake_text(desk.unwrap_or_default().into()).as_bytes(),
         &config.origin_keys,
         context.head.now_ms,
     )?;
-    let desks = config.desks;
+    let desks = config.desks.count.into();
     let desk = desk
-        .filter(|desk| *desk < desks)
+        .filter(|desk| u32::from(*desk) < desks)
         .ok_or(Error::UnknownDesk { desks })?;
     websocket::require_upgrade(context)?;
-    let response = client::link(&context.env, desk, &context.request).await?;
+    let response = client::forward(&context.env, config, desk, &context.request).await?;
     Ok(Reply::Untouched(response))
 }

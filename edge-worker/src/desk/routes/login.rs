@@ -10,20 +10,17 @@ use headstart_protocol::{
     ticket::Ticket,
 };
 use sha2::{Digest, Sha256};
-use worker::console_warn;
+use worker::{console_warn, web_sys};
 
 use crate::{
     config::{Config, LoginAuth},
-    desk::{
-        self,
-        store::{Enqueue, Enqueued, Webhook},
-    },
+    desk::client::{self, Enqueue, Enqueued, Webhook},
     http::{
         answer::Answer,
         error::Error,
         request::{Reply, RequestContext},
     },
-    platform, ticket,
+    platform,
 };
 
 /// The rate limiter's binding.
@@ -80,36 +77,29 @@ pub async fn admit(context: &RequestContext, config: &Config) -> Result<Admitted
 pub async fn post(context: &RequestContext) -> Result<Reply, Error> {
     let config = context.config()?;
     let Admitted { login, webhook, .. } = admit(context, config).await?;
-    let ticket = mint(context, config)?;
+    let desk = desk_of(webhook.as_ref(), &context.request, config)?;
+    let ticket = mint(context, config, desk)?;
     let data = LoginData {
         user: login.user,
         attributes: login.attributes,
         geo: platform::client_place(&context.request),
     };
     let source = format!("/edge/{}", context.node);
-    let desk = match &webhook {
-        Some(webhook) => desk_of(&webhook.id, config.desks),
-        None => desk_of(ticket.as_str(), config.desks),
-    };
     let enqueue = Enqueue {
         event: data.to_event(&ticket, &source, context.head.now_ms),
         webhook,
     };
-    let (ticket, fresh) = match desk::client::enqueue(&context.env, desk, &enqueue).await? {
-        Enqueued::Stored => (ticket, true),
+    let ticket = match client::enqueue(&context.env, config, desk, &enqueue).await? {
+        Enqueued::Stored => ticket,
         Enqueued::Repeated { ticket } => {
-            let ticket = Ticket::verify(&ticket, &config.ticket_keys).map_err(|_| {
+            Ticket::verify(&ticket, &config.ticket_keys).map_err(|_| {
                 Error::Platform("a repeated login's ticket is of a key that is gone".to_owned())
-            })?;
-            (ticket, false)
+            })?
         }
         Enqueued::Conflict => return Err(Error::LoginConflict),
         Enqueued::Full => return Err(Error::BacklogFull),
     };
     let accepted = LoginAccepted::new(&ticket);
-    if fresh {
-        open_ticket(context, ticket);
-    }
     Ok(Answer::json(202, &accepted)
         .header("Location", &accepted.offer)
         .header("Retry-After", RETRY_AFTER)
@@ -143,33 +133,45 @@ fn network(address: &str) -> String {
     }
 }
 
-fn mint(context: &RequestContext, config: &Config) -> Result<Ticket, Error> {
-    let mut random = [0; 10];
+fn mint(context: &RequestContext, config: &Config, desk: u16) -> Result<Ticket, Error> {
+    let key = config.ticket_keys.current();
+    Ok(Ticket::mint(context.head.now_ms, desk, random()?, key))
+}
+
+fn random() -> Result<[u8; 8], Error> {
+    let mut random = [0; 8];
     getrandom::fill(&mut random)
         .map_err(|error| Error::Platform(format!("random bytes: {error}")))?;
-    let key = config.ticket_keys.current();
-    Ok(Ticket::mint(context.head.now_ms, random, key))
+    Ok(random)
 }
 
-/// Creates the ticket's object near the user, so that it is there when the user asks; nobody waits
-/// for that.
-fn open_ticket(context: &RequestContext, ticket: Ticket) {
-    let env = context.env.clone();
-    context.execution.wait_until(async move {
-        if let Err(error) = ticket::client::open(&env, &ticket).await {
-            // Whoever asks for the offer, or settles it, creates the object too.
-            error.log();
-        }
-    });
+/// Returns which desk takes a login. A signed one is sent again under its `webhook-id`, perhaps from
+/// elsewhere, and has to find the desk that knows it: so that alone decides. Any other goes to a desk near
+/// the user, who sends it.
+fn desk_of(
+    webhook: Option<&Webhook>,
+    request: &web_sys::Request,
+    config: &Config,
+) -> Result<u16, Error> {
+    let desks = &config.desks;
+    if let Some(webhook) = webhook {
+        return Ok(one_of(desks.count.into(), hash(webhook.id.as_bytes())));
+    }
+    let near = desks.near(platform::client_region(request));
+    let at = one_of(near.len() as u64, u64::from_be_bytes(random()?));
+    Ok(near.get(usize::from(at)).copied().unwrap_or_default())
 }
 
-/// Returns which of `desks` takes a login, by the hash of what names it (FNV-1a, 64 bits).
-fn desk_of(name: &str, desks: u32) -> u32 {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    // The remainder is below a 32-bit number.
-    u32::try_from(hash % u64::from(desks.max(1))).unwrap_or(0)
+/// Returns a number below `count`, which is at most 256.
+fn one_of(count: u64, hash: u64) -> u16 {
+    u16::try_from(hash % count.max(1)).unwrap_or_default()
+}
+
+/// Returns the FNV-1a hash in 64 bits.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Returns the SHA-256 of a body in hexadecimal: tells a repeated login from another under the same id.
@@ -191,12 +193,12 @@ mod tests {
     fn logins_spread_over_all_desks_and_one_name_stays_at_one() {
         let mut counts = [0_u32; 4];
         for n in 0..4000 {
-            let desk = desk_of(&format!("msg_{n}"), 4);
-            assert_eq!(desk, desk_of(&format!("msg_{n}"), 4));
-            counts[desk as usize] += 1;
+            let desk = || one_of(4, hash(format!("msg_{n}").as_bytes()));
+            assert_eq!(desk(), desk());
+            counts[usize::from(desk())] += 1;
         }
         assert!(counts.iter().all(|count| *count > 800), "{counts:?}");
-        assert_eq!(desk_of("x", 1), 0);
+        assert_eq!(one_of(1, hash(b"x")), 0);
     }
 
     #[test]

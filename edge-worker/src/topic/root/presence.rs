@@ -81,7 +81,7 @@ impl Root {
         let mut first = sse::opening(platform::random());
         first.extend(frame("subscribers", &list));
         let at_most = subscription.right_lasts(head.now_ms);
-        let stream = watchers.open(&first, config.stream_life, at_most);
+        let stream = watchers.open("", &first, config.stream_life, at_most);
         let now = platform::now_ms();
         let begun = self.presence.borrow_mut().watch(&list, now);
         if begun {
@@ -111,7 +111,7 @@ impl Root {
         let now = platform::now_ms();
         let changes = self.presence.borrow_mut().changes(&list, now);
         if let Some(changes) = changes {
-            watchers.write(&frame("changes", &changes));
+            watchers.write("", &frame("changes", &changes));
         }
         self.tell_watchers_later();
         Ok(())

@@ -1,15 +1,12 @@
 //! What a request says of topics: their names, where it resumes, what it wants first.
 
-use headstart_edge_rules::topic::{
-    catch_up::Wanted, region::Region, subscription::Subscription, wires::Wire,
-};
+use headstart_edge_rules::topic::{catch_up::Wanted, subscription::Subscription, wires::Wire};
 use headstart_protocol::{
     cursor::{CursorError, Cursors, digits},
     limits::MAX_TOPICS_PER_CONNECTION,
     token::Claims,
     topic::{TopicError, TopicName},
 };
-use serde::Deserialize;
 
 use crate::{
     http::{
@@ -20,16 +17,6 @@ use crate::{
     platform,
 };
 
-/// What the platform says of where a client is, as far as it says it.
-#[derive(Debug, Default, Deserialize)]
-struct Whereabouts {
-    #[serde(default)]
-    continent: String,
-    #[serde(default)]
-    country: String,
-    longitude: Option<f64>,
-}
-
 /// Returns a request that begins at the heads of these topics.
 pub fn subscription(
     context: &RequestContext,
@@ -37,7 +24,6 @@ pub fn subscription(
     topics: Vec<TopicName>,
     claims: Option<Claims>,
 ) -> Subscription {
-    let at: Whereabouts = platform::client_place(&context.request);
     let wanted = topics.into_iter().map(|topic| Wanted {
         topic,
         cursor: None,
@@ -47,7 +33,7 @@ pub fn subscription(
         wanted: wanted.collect(),
         latest: false,
         place: platform::client_place(&context.request),
-        region: Region::of_client(&at.continent, &at.country, at.longitude),
+        region: platform::client_region(&context.request),
         claims,
         awaited: false,
         node: context.node.to_string(),

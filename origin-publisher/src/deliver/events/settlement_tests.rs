@@ -337,7 +337,7 @@ async fn what_expired_or_has_a_ticket_of_a_lost_key_is_not_sent() {
     let mut expired = offer(b"1");
     expired.expires_at_ms = now_ms();
     let mut foreign = offer(b"2");
-    foreign.ticket = Ticket::mint(now_ms(), [9; 10], &key(9));
+    foreign.ticket = Ticket::mint(now_ms(), 0, [9; 8], &key(9));
     running.deliver(vec![expired, foreign]).await;
     assert_eq!(running.edge.events(), []);
     assert_eq!(running.counters.counts().refused, 2);

@@ -122,6 +122,7 @@ async fn speak(
     let _open = metrics.link_open(edge.clone());
     // Only one desk need tell, and all tell the same.
     desks.send_if_modified(|known| std::mem::replace(known, count) != count);
+    links.pipeline.learn_desks(count);
     let capacity = capacity_of_one(links.capacity, count);
     let breaker = links.pipeline.breaker();
     let mut is_tripped = breaker.is_tripped();

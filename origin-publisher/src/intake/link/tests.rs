@@ -295,10 +295,10 @@ async fn a_login_that_makes_no_sense_settles_as_failed() {
 async fn a_login_whose_ticket_is_foreign_or_expired_by_this_clock_is_handed_back() {
     let running = Running::new(4).await;
     let (mut link, _) = running.edge.welcome(1).await;
-    let foreign = Ticket::mint(now_ms(), [9; 10], &key(9));
+    let foreign = Ticket::mint(now_ms(), 0, [9; 8], &key(9));
     link.lease("l2", login_event("anna", &foreign), LONG).await;
     assert_eq!(link.hear().await, release("l2"));
-    let expired = Ticket::mint(1, [9; 10], &key(1));
+    let expired = Ticket::mint(1, 0, [9; 8], &key(1));
     link.lease("l3", login_event("anna", &expired), LONG).await;
     assert_eq!(link.hear().await, release("l3"));
     assert_eq!(running.settled().await.len(), 0);

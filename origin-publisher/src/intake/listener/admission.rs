@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     fn ticket(random: u8) -> Ticket {
-        Ticket::mint(1, [random; 10], &Key::from_bytes(&[1; 32]).unwrap())
+        Ticket::mint(1, 0, [random; 8], &Key::from_bytes(&[1; 32]).unwrap())
     }
 
     fn message(body_hash: u64) -> SignedMessage {

@@ -36,9 +36,9 @@ pub(super) async fn login(
     if inner.shutdown.is_draining() || status.queued >= status.queue_limit {
         return Err(Refusal::Busy);
     }
-    let (ticket, is_new) = inner.admission.ticket(message.as_ref(), now_ms, || {
-        Ticket::mint(now_ms, random(), inner.pipeline.keys().current())
-    })?;
+    let (ticket, is_new) = inner
+        .admission
+        .ticket(message.as_ref(), now_ms, || inner.pipeline.mint(now_ms))?;
     if is_new && let Err(refusal) = begin(&listener, &ticket, login, now_ms).await {
         if let Some(message) = &message {
             inner.admission.forget(&message.id);
@@ -92,12 +92,4 @@ fn accepted(inner: &Inner, ticket: &Ticket) -> Result<Response, Refusal> {
         (CACHE_CONTROL, HeaderValue::from_static("private, no-store")),
     ];
     Ok((StatusCode::ACCEPTED, headers, Json(accepted)).into_response())
-}
-
-/// Returns random bytes for a ticket.
-fn random() -> [u8; 10] {
-    let mut bytes = [0; 10];
-    // Without random numbers there can be no unguessable tickets, and so no service.
-    getrandom::fill(&mut bytes).expect("the system gives random numbers");
-    bytes
 }

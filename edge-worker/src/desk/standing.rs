@@ -1,34 +1,13 @@
-//! Speaking to a ticket's Durable Object: what is asked of it and how it answers.
-//!
-//! All of its URLs have the form of the public ones, `/tickets/{ticket}/...`:
-//!
-//! | request | answer |
-//! |---|---|
-//! | `POST .../open` | 204; from now on it cleans up after itself |
-//! | `POST .../settle`, an event | 200, an [`EventResult`] |
-//! | `GET .../offer?wait=SECONDS` | 200, a line of JSON that says how the ticket stands, then the offer |
-//! | `GET .../events`, `GET .../ws` | as the public routes; only these two are ever handed on to it |
+//! How a desk says how a ticket stands: a line of JSON, then the offer if it has one.
 
 use headstart_edge_rules::{lookup::Settled, ticket::Failure};
 use headstart_protocol::{
-    event::Event,
     kv::OfferMetadata,
-    report::EventResult,
     settlement::{Content, Outcome, Settlement},
-    ticket::{Ticket, TicketError},
 };
 use serde::{Deserialize, Serialize};
-use worker::{Env, web_sys};
 
-use crate::{
-    http::error::Error,
-    platform::{self, Object},
-};
-
-/// The binding of the class `TicketDo`.
-const BINDING: &str = "TICKETS";
-
-/// How a ticket stands: the first line of its answer.
+/// How a ticket stands: the first line of the answer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Standing {
@@ -38,7 +17,7 @@ enum Standing {
     Failed(Failure),
 }
 
-/// Returns its answer for a ticket that has settled, or not yet.
+/// Returns the answer for a ticket that has settled, or not yet.
 pub fn encode(settlement: Option<&Settlement>) -> Vec<u8> {
     let (standing, content) = match settlement {
         None => (Standing::Pending, &[][..]),
@@ -77,7 +56,7 @@ pub fn encode(settlement: Option<&Settlement>) -> Vec<u8> {
     answer
 }
 
-/// Reads its answer; `None` for what is not one.
+/// Reads the answer; `None` for what is not one.
 pub fn decode(answer: &[u8]) -> Option<Settled<(OfferMetadata, &[u8])>> {
     let at = answer.iter().position(|byte| *byte == b'\n')?;
     let (line, rest) = answer.split_at_checked(at)?;
@@ -87,68 +66,6 @@ pub fn decode(answer: &[u8]) -> Option<Settled<(OfferMetadata, &[u8])>> {
         Standing::Failed(failure) => Settled::Failed(failure),
         Standing::Ready(metadata) => Settled::Ready((metadata, rest.get(1..)?)),
     })
-}
-
-/// Makes sure that the ticket's object exists, near whoever calls, and will clean up after itself.
-///
-/// # Errors
-/// [`Error::Platform`] when it cannot be reached.
-pub async fn open(env: &Env, ticket: &Ticket) -> Result<(), Error> {
-    ask(env, ticket, "POST", "open", None).await.map(|_| ())
-}
-
-/// Settles a ticket with the event that brings its settlement.
-///
-/// # Errors
-/// [`Error::Platform`] when the object cannot be reached or fails: try again.
-pub async fn settle(env: &Env, ticket: &Ticket, event: &Event) -> Result<EventResult, Error> {
-    let answer = ask(env, ticket, "POST", "settle", Some(&event.to_json())).await?;
-    serde_json::from_slice(&answer)
-        .map_err(|error| Error::Platform(format!("the answer of {BINDING}: {error}")))
-}
-
-/// Returns how a ticket stands, after waiting for its settlement for up to `wait_seconds`. The bytes are to
-/// be read with [`decode`].
-///
-/// # Errors
-/// [`Error::Ticket`] when it has expired, [`Error::TooManyWaiters`], and [`Error::Platform`].
-pub async fn read(env: &Env, ticket: &Ticket, wait_seconds: u32) -> Result<Vec<u8>, Error> {
-    let what = format!("offer?wait={wait_seconds}");
-    ask(env, ticket, "GET", &what, None).await
-}
-
-/// Hands a request for a stream or WebSocket on to the ticket's object.
-///
-/// # Errors
-/// [`Error::Platform`] when it cannot be reached.
-pub async fn forward(
-    env: &Env,
-    ticket: &Ticket,
-    request: &web_sys::Request,
-) -> Result<web_sys::Response, Error> {
-    platform::forward(env, BINDING, &ticket.uuid().to_string(), request).await
-}
-
-async fn ask(
-    env: &Env,
-    ticket: &Ticket,
-    method: &str,
-    what: &str,
-    body: Option<&str>,
-) -> Result<Vec<u8>, Error> {
-    let object = Object {
-        binding: BINDING,
-        name: &ticket.uuid().to_string(),
-        hint: "",
-    };
-    let url = format!("http://ticket/tickets/{}/{what}", ticket.as_str());
-    let (status, answer) = platform::ask(env, object, method, &url, body).await?;
-    match status {
-        200 | 204 => Ok(answer),
-        410 => Err(TicketError::Expired.into()),
-        503 => Err(Error::TooManyWaiters),
-        status => Err(Error::Platform(format!("{BINDING} answered {status}"))),
-    }
 }
 
 #[cfg(test)]
