@@ -1,5 +1,6 @@
-// The Worker with objects whose storage fails or is slow, as the names of their topics ask for: the second
-// write of `faults/STEP` fails once, and `faults/slow` takes its time to become durable.
+// The Worker with objects whose storage fails or is slow, as what they store asks for (the name of a topic,
+// a user, an offer): the second write of `faults/STEP` fails once, and `faults/slow` takes its time to become
+// durable.
 
 import worker, * as built from 'WORKER';
 
@@ -15,6 +16,8 @@ const WRITES = {
   taken: /INTO taken/,
   told: /INTO state/,
   head: /INTO heads/,
+  login: /INTO login/,
+  settled: /INTO ticket/,
 };
 
 const withFaults = (Class) =>
@@ -26,8 +29,8 @@ const withFaults = (Class) =>
       let slow = false;
       let writes = 0;
       sql.exec = (statement, ...values) => {
-        const topic = values.find((value) => /faults\/\w+/.test(value));
-        step ??= /faults\/(\w+)/.exec(topic)?.[1];
+        const named = values.find((value) => /faults\/\w+/.test(value));
+        step ??= /faults\/(\w+)/.exec(named)?.[1];
         slow ||= step === 'slow';
         const fails = WRITES[step]?.test(statement) && (step !== 'told' || values[0] === 'sent') && ++writes === 2;
         if (fails) throw new Error('the storage of this test fails');
@@ -43,3 +46,4 @@ const withFaults = (Class) =>
 
 export const TopicDo = withFaults(built.TopicDo);
 export const RelayDo = withFaults(built.RelayDo);
+export const DeskDo = withFaults(built.DeskDo);

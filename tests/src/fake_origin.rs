@@ -31,6 +31,11 @@ pub struct Lease {
 impl Link {
     /// Opens a link and says hello, with room for `capacity` leases at once.
     pub async fn open(client: &Client, capacity: u32) -> Self {
+        Self::open_as(client, "test", capacity).await
+    }
+
+    /// Opens one of the origin of this name.
+    pub async fn open_as(client: &Client, origin: &str, capacity: u32) -> Self {
         let headers = handshake(&Uuid::now_v7().to_string(), now_ms(), &origin_key());
         let mut link = Self::try_open(client, 0, &headers)
             .await
@@ -41,7 +46,7 @@ impl Link {
             "{welcome:?}"
         );
         link.say(&FromOrigin::Hello {
-            origin: "test".to_owned(),
+            origin: origin.to_owned(),
             instance: String::new(),
             capacity,
             held: Vec::new(),

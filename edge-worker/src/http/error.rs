@@ -5,7 +5,7 @@ use headstart_edge_rules::ticket::Failure;
 use headstart_protocol::{
     cursor::CursorError,
     event::EventError,
-    limits::{MAX_EVENTS_PER_BATCH, MAX_TOPICS_PER_CONNECTION, MAX_WAITERS, REPLAY_MEMORY_MS},
+    limits::{MAX_EVENTS_PER_BATCH, MAX_TOPICS_PER_CONNECTION, REPLAY_MEMORY_MS},
     login::LoginError,
     problem::Problem,
     signature::SignatureError,
@@ -88,7 +88,7 @@ pub enum Error {
     #[error("a link was opened with this webhook-id before; sign each handshake anew")]
     LinkReplayed,
     /// A ticket with too many waiters.
-    #[error("{MAX_WAITERS} clients wait for this ticket already")]
+    #[error("too many clients wait here already: poll, or come again later")]
     TooManyWaiters,
     /// What should name a topic does not.
     #[error(transparent)]

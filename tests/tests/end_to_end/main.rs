@@ -4,6 +4,7 @@
 mod cli;
 mod cors;
 mod crashes;
+mod desk;
 mod events;
 mod failures;
 mod health;

@@ -427,8 +427,10 @@ async fn what_a_waiting_websocket_says_is_passed_over_unless_it_is_too_much() {
     let edge = edge().await;
     let (client, ticket) = (edge.client(), fresh_ticket());
     let (mut polite, mut loud) = (client.ws(&ticket).await, client.ws(&ticket).await);
-    polite.say("ping").await;
+    polite.say("hello").await;
     polite.say(vec![0xFF, 0x00]).await;
+    polite.say("ping").await;
+    assert_eq!(polite.hear().await, Heard::Text("pong".to_owned()));
     loud.say("x".repeat(100_000)).await;
     assert_eq!(loud.hear().await, Heard::Closed(1009));
     let event = ready(&ticket, &json!([1]));
