@@ -31,7 +31,7 @@ test: setup ## run every test: the rules, end to end, each line of the documents
 fuzz: ## give every reader of foreign bytes damaged input, for a minute: make fuzz FOR=60
 	@scripts/fuzz.sh $(FOR)
 
-bench: setup ## measure beside JavaScript and nchan, a quarter of an hour: make bench ARGS=--quick
+bench: setup ## measure beside JavaScript and nchan, 25 minutes: make bench ARGS=--quick
 	@scripts/bench.sh $(ARGS)
 
 lint: setup ## check formats, lints, types, docs, dependencies and layers

@@ -15,6 +15,11 @@ impl Process {
         Self(std::process::id())
     }
 
+    /// The process with this id.
+    pub fn with_id(id: u32) -> Self {
+        Self(id)
+    }
+
     /// The process that runs `program` and was started by `leader` or one of its children; of several
     /// the last in line.
     pub fn of(leader: u32, program: &str) -> Option<Self> {
@@ -41,6 +46,11 @@ impl Process {
             .and_then(|rest| rest.trim().strip_suffix(" kB"))
             .and_then(|number| number.parse::<u64>().ok());
         Ok(kilobytes.context("no VmRSS in a process's status")? * 1024)
+    }
+
+    /// How many files and connections it has open.
+    pub fn open_files(self) -> anyhow::Result<usize> {
+        Ok(fs::read_dir(self.file("fd"))?.count())
     }
 
     /// For how long all of its threads have been running.
