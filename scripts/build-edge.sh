@@ -19,9 +19,15 @@ export WASM_BINDGEN_BIN
 export WASM_BINDGEN_USE_JS_SYS=1
 cargo build --lib --release --target wasm32-unknown-unknown
 compiled="${CARGO_TARGET_DIR:-$ROOT/target}/wasm32-unknown-unknown/release/edge_worker.wasm"
-if [ build/index_bg.wasm -nt "$compiled" ] && [ build/index.js -nt "$compiled" ]; then exit; fi
+if [ build/index_bg.wasm -nt "$compiled" ] && [ build/index.js -nt "$compiled" ] &&
+  [ build/index.js -nt src/entry.js ]; then exit; fi
 
 "$WORKER_BUILD" --release
+
+mv build/index.js build/worker.js
+"$ESBUILD_BIN" src/entry.js --bundle --minify --format=esm --external:cloudflare:* --external:./index_bg.wasm \
+  --outfile=build/index.js --log-level=warning
+rm build/worker.js
 
 # What esbuild finds to warn of now, wrangler would tell everyone who deploys.
 warnings="$("$ESBUILD_BIN" build/index.js --log-level=warning 2>&1 >/dev/null)"

@@ -13,6 +13,7 @@
 //! | `LOGIN_DESKS` | 1 | over how many desks logins are spread; 1 to 256 |
 //! | `DESK_REGIONS` | none | in which part of the world each desk is, comma separated: `weur,enam` |
 //! | `DESK_WAITERS` | 5000 | most streams and long polls at one desk; 1 to 30,000 |
+//! | `LOGINS_UNDER_WAY` | 64 | most logins that an isolate brings to the desks at a time; 1 to 10,000 |
 //! | `LOGIN_TIMEOUT_SECONDS` | 30 | until a login that no origin takes fails; 1 to 600 |
 //! | `LEASE_SECONDS` | 30 | until a login that is not acked goes to another origin; 1 to 600 |
 //! | `SETTLE_SECONDS` | 60 | until a login that is acked, and whose event has not come, does; 1 to 600 |
@@ -102,6 +103,8 @@ pub struct DeskSettings {
     pub regions: Vec<Region>,
     /// Most streams and long polls at one of them.
     pub waiters: u32,
+    /// Most logins that an isolate brings to them at a time.
+    pub under_way: u32,
     /// Their time-outs.
     pub times: DeskTimes,
 }
@@ -258,6 +261,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             count: u16::try_from(count).unwrap_or(1),
             regions: regions.unwrap_or_default(),
             waiters: self.number("DESK_WAITERS", 5000, 1..=30_000),
+            under_way: self.number("LOGINS_UNDER_WAY", 64, 1..=10_000),
             times,
         }
     }

@@ -103,8 +103,8 @@ impl Link {
 
     /// Says a lease is done.
     pub async fn ack(&mut self, lease: &Lease) {
-        let lease = lease.name.clone();
-        self.say(&FromOrigin::Ack { lease }).await;
+        let leases = vec![lease.name.clone()];
+        self.say(&FromOrigin::Ack { leases }).await;
     }
 
     /// Hands a lease back.

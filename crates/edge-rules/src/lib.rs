@@ -3,7 +3,8 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | What happens to a login between its ticket and an ack, and when an origin dies? | [`desk`] |
+//! | What happens to a login between its ticket and its offer, and when an origin dies? | [`desk`] |
+//! | When are there too many at a time? | [`under_way`] |
 //! | When is a ticket settled, and by whom? | [`ticket`] |
 //! | Where is an offer looked for, and in which order? | [`lookup`] |
 //! | What does a topic remember, and who is told what? | [`topic`] |
@@ -12,3 +13,4 @@ pub mod desk;
 pub mod lookup;
 pub mod ticket;
 pub mod topic;
+pub mod under_way;

@@ -6,7 +6,7 @@
 //! edge -> origin   {"welcome": {"desk": 0, "desks": 1, "lease_ms": 30000}}
 //! origin -> edge   {"hello": {"origin": "london-1", "instance": "...", "capacity": 64, "held": []}}
 //! edge -> origin   {"lease": {"lease": "...", "expires_in_ms": 30000, "event": {login event}}}
-//! origin -> edge   {"ack": {"lease": "..."}}       the offer or its failure is durable at the origin
+//! origin -> edge   {"ack": {"leases": ["..."]}}    the offers or failures are durable at the origin
 //! origin -> edge   {"release": {"lease": "..."}}   not begun, or given up: hand it to another
 //! origin -> edge   {"drain": {}}                   lease me no more; I am going
 //! ```
@@ -82,10 +82,10 @@ pub enum FromOrigin {
         /// Leases that it still holds from an earlier link and goes on with.
         held: Vec<String>,
     },
-    /// The login is done: its offer, or its failure, is durable at the origin.
+    /// Logins are done: their offers, or failures, are durable at the origin.
     Ack {
-        /// Name of the lease.
-        lease: String,
+        /// Names of their leases; at most [`MAX_HELD_PER_HELLO`].
+        leases: Vec<String>,
     },
     /// The origin hands the login back.
     Release {
@@ -123,9 +123,9 @@ mod tests {
             ),
             (
                 FromOrigin::Ack {
-                    lease: "a".to_owned(),
+                    leases: vec!["a".to_owned()],
                 },
-                r#"{"ack":{"lease":"a"}}"#,
+                r#"{"ack":{"leases":["a"]}}"#,
             ),
             (FromOrigin::Drain {}, r#"{"drain":{}}"#),
         ];

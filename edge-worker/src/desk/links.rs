@@ -139,9 +139,9 @@ mod tests {
 
     #[test]
     fn a_message_of_the_link_is_read() {
-        let message = read(text(r#"{"ack":{"lease":"a.1"}}"#)).unwrap();
-        let lease = "a.1".to_owned();
-        assert_eq!(message, FromOrigin::Ack { lease });
+        let message = read(text(r#"{"ack":{"leases":["a.1"]}}"#)).unwrap();
+        let leases = vec!["a.1".to_owned()];
+        assert_eq!(message, FromOrigin::Ack { leases });
     }
 
     #[test]

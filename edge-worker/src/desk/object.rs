@@ -14,7 +14,7 @@ use headstart_edge_rules::{
 };
 use headstart_protocol::{
     event::{Event, EventError},
-    limits::{MAX_EVENTS_BODY_BYTES, MAX_LINK_MESSAGE_BYTES, MAX_WAIT_SECONDS},
+    limits::MAX_WAIT_SECONDS,
     link::{FromEdge, FromOrigin},
     report::{EventResult, Status},
     settlement::{Attributes, Outcome, Settlement},
@@ -53,13 +53,6 @@ use crate::{
     },
     ticket::{delivery, routes::stream_headers},
 };
-
-/// Largest login from the edge, in bytes: a login event and the signature's particulars.
-const MAX_LOGIN_BYTES: usize = MAX_LINK_MESSAGE_BYTES + 4096;
-
-/// Largest batch of events from the edge, in bytes: a body of `POST /events` with every byte escaped, and
-/// the stamps.
-const MAX_BATCH_BYTES: usize = 7 * MAX_EVENTS_BODY_BYTES;
 
 /// Largest message a waiting client may send. It has nothing to say, but some send pings of their own.
 const MAX_CLIENT_MESSAGE_BYTES: usize = 4096;
@@ -199,7 +192,7 @@ impl DeskObject {
     }
 
     async fn enqueue(&self, request: &web_sys::Request, now_ms: u64) -> Result<Reply, Error> {
-        let body = platform::read_body(request, MAX_LOGIN_BYTES).await?;
+        let body = platform::read_whole(request).await?;
         let login: Enqueue = serde_json::from_slice(&body)
             .map_err(|error| Error::Platform(format!("a login from the edge: {error}")))?;
         let enqueued = self.store_login(&login, now_ms)?;
@@ -251,7 +244,7 @@ impl DeskObject {
         now_ms: u64,
         config: &Config,
     ) -> Result<Reply, Error> {
-        let body = platform::read_body(request, MAX_BATCH_BYTES).await?;
+        let body = platform::read_whole(request).await?;
         let results = self.settle_all(Event::batch_from_json(&body)?, now_ms, config)?;
         self.sweep_later(now_ms);
         self.arm().await?;
@@ -410,7 +403,12 @@ impl DeskObject {
                 };
                 desk.hello(&link, greeting, &held, now_ms)
             }
-            FromOrigin::Ack { lease } => desk.ack(&link, &lease, now_ms),
+            FromOrigin::Ack { leases } => {
+                let acked = leases.iter();
+                acked
+                    .flat_map(|lease| desk.ack(&link, lease, now_ms))
+                    .collect()
+            }
             FromOrigin::Release { lease } => desk.release(&link, &lease, now_ms),
             FromOrigin::Drain {} => {
                 desk.drain(&link);

@@ -44,6 +44,9 @@ extern "C" {
     #[wasm_bindgen(js_name = readBody)]
     fn read_body_js(request: &web_sys::Request, limit: usize) -> Promise;
 
+    #[wasm_bindgen(catch, js_name = readWhole)]
+    fn read_whole_js(request: &web_sys::Request) -> Result<Promise, JsValue>;
+
     #[wasm_bindgen(js_name = headerLines)]
     fn header_lines(request: &web_sys::Request) -> String;
 
@@ -181,6 +184,18 @@ pub async fn read_body(request: &web_sys::Request, limit: usize) -> Result<Vec<u
     body.dyn_into::<Uint8Array>()
         .map(|bytes| bytes.to_vec())
         .map_err(|_| Error::BodyTooLarge { limit })
+}
+
+/// Returns the body of a request that the edge sends to one of its own objects, however long it is.
+///
+/// # Errors
+/// [`Error::BodyBroken`] when it does not come whole.
+pub async fn read_whole(request: &web_sys::Request) -> Result<Vec<u8>, Error> {
+    let promise = read_whole_js(request).map_err(|_| Error::BodyBroken)?;
+    let body = JsFuture::from(promise)
+        .await
+        .map_err(|_| Error::BodyBroken)?;
+    Ok(body.unchecked_into::<Uint8Array>().to_vec())
 }
 
 /// Returns a value of the KV namespace `CONTENT`, still in JavaScript's memory, and its metadata as JSON.

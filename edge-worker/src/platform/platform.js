@@ -73,6 +73,11 @@ export async function readBody(request, limit) {
   return whole;
 }
 
+// Reads a body of the edge's own, whole.
+export async function readWhole(request) {
+  return new Uint8Array(await request.arrayBuffer());
+}
+
 // Every header of a request, one line `name:value` each; names are in lower case.
 export function headerLines(request) {
   return Array.from(request.headers, ([name, value]) => `${name}:${value}`).join('\n');

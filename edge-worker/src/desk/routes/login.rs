@@ -1,8 +1,9 @@
 //! `POST /login`: mints a ticket for a user and stores the login at a desk, from where an origin gets
 //! it. The answer goes out once the login is stored.
 
-use std::{fmt::Write, net::IpAddr};
+use std::{cell::RefCell, fmt::Write, net::IpAddr};
 
+use headstart_edge_rules::under_way::UnderWay;
 use headstart_protocol::{
     limits::MAX_LOGIN_BODY_BYTES,
     login::{LoginAccepted, LoginData, LoginRequest},
@@ -75,7 +76,20 @@ pub async fn admit(context: &RequestContext, config: &Config) -> Result<Admitted
 /// # Errors
 /// Those of [`admit`], and [`Error::LoginConflict`], [`Error::BacklogFull`].
 pub async fn post(context: &RequestContext) -> Result<Reply, Error> {
+    thread_local! {
+        static UNDER_WAY: RefCell<UnderWay> = RefCell::default();
+    }
     let config = context.config()?;
+    let most = config.desks.under_way as usize;
+    let begun = UNDER_WAY
+        .with_borrow_mut(|under_way| under_way.begin(most, context.head.now_ms))
+        .ok_or(Error::BacklogFull)?;
+    let reply = take(context, config).await;
+    UNDER_WAY.with_borrow_mut(|under_way| under_way.end(begun));
+    reply
+}
+
+async fn take(context: &RequestContext, config: &Config) -> Result<Reply, Error> {
     let Admitted { login, webhook, .. } = admit(context, config).await?;
     let desk = desk_of(webhook.as_ref(), &context.request, config)?;
     let ticket = mint(context, config, desk)?;

@@ -28,6 +28,10 @@ const PING_EVERY: Duration = Duration::from_millis(PING_EVERY_MS);
 /// A link over which nothing came for this long is dead.
 const DEAD_AFTER: Duration = Duration::from_millis(DEAD_AFTER_MS);
 
+/// How long an ack waits for others to go with it. By then the event has mostly reached the desk, and the ack
+/// changes nothing there.
+const ACKS_TOGETHER: Duration = Duration::from_millis(20);
+
 /// How long a message may take to be handed to the network. Longer means nobody takes it.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -39,6 +43,10 @@ pub(super) struct Desk {
     /// Answers of finished leases, until a link takes them.
     answers: mpsc::UnboundedReceiver<FromOrigin>,
     answer: mpsc::UnboundedSender<FromOrigin>,
+    /// Leases that are done, to be acked together.
+    done: Vec<String>,
+    /// When they are acked at the latest, where there are any.
+    ack_at: Instant,
 }
 
 /// Why a link ended.
@@ -63,12 +71,17 @@ impl Desk {
             held: HashSet::new(),
             answers,
             answer,
+            done: Vec::new(),
+            ack_at: Instant::now(),
         }
     }
 
     /// Waits until nothing is held, or all is to stop. Without a link nobody hears the answers; the
     /// edge learns of what settled by its event, and leases the rest to another origin.
     pub(super) async fn finish(&mut self, shutdown: &Shutdown) {
+        for lease in self.done.drain(..) {
+            self.held.remove(&lease);
+        }
         while !self.held.is_empty() {
             tokio::select! {
                 answer = self.answers.recv() => match answer {
@@ -81,8 +94,21 @@ impl Desk {
     }
 
     fn forget(&mut self, answer: &FromOrigin) {
-        if let FromOrigin::Ack { lease } | FromOrigin::Release { lease } = answer {
+        let leases = match answer {
+            FromOrigin::Ack { leases } => leases.as_slice(),
+            FromOrigin::Release { lease } => std::slice::from_ref(lease),
+            FromOrigin::Hello { .. } | FromOrigin::Drain {} => &[],
+        };
+        for lease in leases {
             self.held.remove(lease);
+        }
+    }
+
+    /// Returns the acks that have waited for each other, of as many leases as one message holds.
+    fn take_done(&mut self) -> FromOrigin {
+        let first = self.done.len().saturating_sub(MAX_HELD_PER_HELLO);
+        FromOrigin::Ack {
+            leases: self.done.split_off(first),
         }
     }
 }
@@ -152,6 +178,13 @@ async fn speak(
             // Answers before news: what is done must reach the edge even under a flood of leases.
             biased;
             Some(answer) = desk.answers.recv() => {
+                if let FromOrigin::Ack { leases } = answer {
+                    if desk.done.is_empty() {
+                        desk.ack_at = Instant::now() + ACKS_TOGETHER;
+                    }
+                    desk.done.extend(leases);
+                    continue;
+                }
                 let said = link.say(&answer).await;
                 if said.is_ok() {
                     desk.forget(&answer);
@@ -161,7 +194,21 @@ async fn speak(
                 }
                 said?;
             }
+            () = sleep_until(desk.ack_at), if !desk.done.is_empty() => {
+                let ack = desk.take_done();
+                let said = link.say(&ack).await;
+                if said.is_ok() {
+                    desk.forget(&ack);
+                } else if let FromOrigin::Ack { leases } = ack {
+                    // For the next link.
+                    desk.done.extend(leases);
+                }
+                said?;
+            }
             () = links.shutdown.over() => {
+                if !desk.done.is_empty() {
+                    link.say(&desk.take_done()).await?;
+                }
                 for lease in desk.held.drain() {
                     link.say(&FromOrigin::Release { lease }).await?;
                 }

@@ -66,7 +66,9 @@ pub(super) async fn work(
         None => pipeline.fail(&ticket, "the login cannot be read").await,
     };
     match result {
-        Ok(()) => FromOrigin::Ack { lease },
+        Ok(()) => FromOrigin::Ack {
+            leases: vec![lease],
+        },
         Err(error) => {
             tracing::warn!(ticket = %ticket.uuid(), %error, "handed back");
             pause(PAUSE_MS).await;

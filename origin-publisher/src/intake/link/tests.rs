@@ -213,7 +213,7 @@ fn senseless_event() -> Event {
 
 fn ack(lease: &str) -> FromOrigin {
     FromOrigin::Ack {
-        lease: lease.to_owned(),
+        leases: vec![lease.to_owned()],
     }
 }
 

@@ -1,0 +1,66 @@
+//! How much is under way at a time: what is too much is refused at the door, before it slows down what was
+//! let in.
+
+use std::collections::BTreeSet;
+
+/// After how long something counts as over, in milliseconds: its end is not told where its client goes away.
+const FORGOTTEN_AFTER_MS: u64 = 10_000;
+
+/// What is under way.
+#[derive(Debug, Default)]
+pub struct UnderWay {
+    begun: BTreeSet<Begun>,
+    count: u64,
+}
+
+/// Something that was let in: when it began, in milliseconds, and which it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Begun(u64, u64);
+
+impl UnderWay {
+    /// Lets one more in, unless `most` are under way.
+    pub fn begin(&mut self, most: usize, now_ms: u64) -> Option<Begun> {
+        while let Some(first) = self.begun.first()
+            && now_ms >= first.0 + FORGOTTEN_AFTER_MS
+        {
+            self.begun.pop_first();
+        }
+        if self.begun.len() >= most {
+            return None;
+        }
+        self.count += 1;
+        let begun = Begun(now_ms, self.count);
+        self.begun.insert(begun);
+        Some(begun)
+    }
+
+    /// Notes that one is over.
+    pub fn end(&mut self, begun: Begun) {
+        self.begun.remove(&begun);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_are_under_way_than_may_be() {
+        let mut under_way = UnderWay::default();
+        let first = under_way.begin(2, 0).unwrap();
+        assert!(under_way.begin(2, 0).is_some());
+        assert_eq!(under_way.begin(2, 0), None);
+        under_way.end(first);
+        under_way.end(first);
+        assert!(under_way.begin(2, 0).is_some());
+        assert_eq!(under_way.begin(2, 0), None, "its end counts once");
+    }
+
+    #[test]
+    fn what_never_ends_takes_no_place_for_ever() {
+        let mut under_way = UnderWay::default();
+        under_way.begin(1, 0).unwrap();
+        assert_eq!(under_way.begin(1, FORGOTTEN_AFTER_MS - 1), None);
+        assert!(under_way.begin(1, FORGOTTEN_AFTER_MS).is_some());
+    }
+}
