@@ -981,6 +981,23 @@ mod tests {
     }
 
     #[test]
+    fn whatever_an_origin_says_of_its_leases_is_heard() {
+        const AT: u64 = DEAD_AFTER_MS - 1;
+        let says: [fn(&mut Desk) -> Vec<Effect>; 3] = [
+            |desk| desk.hello("a", greeting("a", 9), &[], AT),
+            |desk| desk.ack("a", &lease(1, 1), AT),
+            |desk| desk.release("a", &lease(1, 1), AT),
+        ];
+        for say in says {
+            let mut desk = desk_with(&[("a", 9)]);
+            desk.enqueue(id(1), 0).unwrap();
+            say(&mut desk);
+            assert!(desk.unheard(DEAD_AFTER_MS).is_empty());
+            assert_eq!(desk.unheard(AT + DEAD_AFTER_MS), ["a"]);
+        }
+    }
+
+    #[test]
     fn a_desk_that_slept_leases_nothing_to_a_link_that_died_meanwhile() {
         let links = ["a", "b"].map(|link| (link.to_owned(), Some(greeting(link, 9))));
         let heard = links
