@@ -14,13 +14,6 @@ use crate::outbox::{Outbox, OutboxError};
 /// Shortest and longest time from one try to write to the next; jitter adds up to as much again.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
-/// What is tried to be written, in bytes: as much as a usual offer. A few bytes more may fit into a file on
-/// a disk that is full.
-const PROBE_BYTES: usize = 16 * 1024;
-
-/// Under this name, which no source has, the outbox keeps what was tried to be written.
-const PROBE: &str = "/probe";
-
 /// Trips when the outbox does not keep something, and is reset once a try to write succeeds. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Breaker {
@@ -77,14 +70,6 @@ impl Inner {
         // Nothing under this lock can leave it half changed.
         work(&mut self.backoff.lock().unwrap_or_else(PoisonError::into_inner))
     }
-
-    async fn try_to_write(&self) -> Result<(), OutboxError> {
-        for text in ["x".repeat(PROBE_BYTES), String::new()] {
-            let position = Some((PROBE.to_owned(), text));
-            self.outbox.commit_with(Vec::new(), position).await?;
-        }
-        Ok(())
-    }
 }
 
 /// Tries to write until that succeeds, or the breaker is gone.
@@ -96,15 +81,50 @@ async fn reset(breaker: Weak<Inner>) {
         let Some(inner) = breaker.upgrade() else {
             return;
         };
-        match inner.try_to_write().await {
+        match inner.outbox.probe().await {
             Ok(()) => {
                 tracing::info!("logins are taken again");
                 inner.is_tripped.send_replace(false);
                 return;
             }
             Err(error) => {
-                tracing::warn!(%error, waited_ms = whole_ms(wait), "still nothing can be kept");
+                tracing::debug!(%error, waited_ms = whole_ms(wait), "still nothing can be kept");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, pause};
+
+    use super::*;
+    use crate::testing;
+
+    /// Trips it, and returns how long it then took to be reset.
+    async fn reset_after(breaker: &Breaker) -> Duration {
+        let start = Instant::now();
+        breaker.learn(&Err::<(), _>(OutboxError::Closed));
+        assert!(breaker.is_tripped());
+        breaker.turns(false).await;
+        start.elapsed()
+    }
+
+    #[tokio::test]
+    async fn it_waits_longer_each_time_until_something_is_kept() {
+        let (outbox, _folder) = testing::outbox(false);
+        let breaker = Breaker::new(outbox);
+        // Time passes as fast as nothing happens.
+        pause();
+        for longest_s in [2, 4, 8] {
+            let waited = reset_after(&breaker).await.as_secs_f64();
+            let shortest = f64::from(longest_s) / 2.0;
+            assert!(
+                (shortest..=f64::from(longest_s) + 0.1).contains(&waited),
+                "{waited}"
+            );
+        }
+        breaker.learn(&Ok(()));
+        assert!(reset_after(&breaker).await < Duration::from_millis(2_100));
     }
 }

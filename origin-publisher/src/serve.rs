@@ -84,7 +84,8 @@ pub async fn serve(
     };
     let pool = Pool::start(generator, size, Arc::new(now_ms)).map_err(ServeError::Pool)?;
     let capacity = size.threads + size.queue;
-    let shutdown = Shutdown::default();
+    // What is not finished is handed back before what was finished is delivered.
+    let (shutdown, deliveries) = (Shutdown::default(), Shutdown::default());
     let pipeline = Pipeline::new(
         pool,
         outbox.clone(),
@@ -101,7 +102,7 @@ pub async fn serve(
         &client,
         &outbox,
         pipeline.metrics(),
-        &shutdown,
+        &deliveries,
     );
     let intake = TaskTracker::new();
     let instance = Uuid::now_v7().to_string();
@@ -152,6 +153,7 @@ pub async fn serve(
         &pipeline,
         &intake,
         &delivery,
+        &deliveries,
     )
     .await;
     damaged.map_or(Ok(()), |error| Err(error.into()))
@@ -163,23 +165,25 @@ async fn end(
     pipeline: &Pipeline,
     intake: &TaskTracker,
     delivery: &Delivery,
+    deliveries: &Shutdown,
 ) {
     tracing::info!(grace_s = grace.as_secs(), "going: nothing new is taken");
     shutdown.drain();
     if tokio::time::timeout(grace, intake.wait()).await.is_err() {
         tracing::warn!("the grace is over: what is not finished is handed back");
     }
+    shutdown.end();
     pipeline.close();
     // Not of the grace: what was finished in its last moment is delivered, too.
-    match delivery.flush(FLUSH_PATIENCE).await {
+    let (flushed, ()) = tokio::join!(delivery.flush(FLUSH_PATIENCE), intake.wait());
+    match flushed {
         Ok(true) => {}
         Ok(false) => {
             tracing::warn!("not everything is delivered yet; the rest stays in the outbox");
         }
         Err(error) => tracing::error!(%error, "the outbox"),
     }
-    shutdown.end();
-    intake.wait().await;
+    deliveries.end();
     delivery.ended().await;
     for lane in delivery.counts() {
         tracing::info!(
@@ -244,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_finished_in_the_last_moment_of_the_grace_is_delivered() {
+    async fn after_the_grace_what_is_held_is_handed_back_and_then_what_was_finished_is_delivered() {
         let edge = slow_edge().await;
         let environment: Environment = [
             ("HEADSTART_TICKET_KEY", key(1).expose()),
@@ -259,15 +263,21 @@ mod tests {
         let secrets = Secrets::read(&config, &environment).unwrap();
         let (outbox, _folder) = testing::outbox(false);
         let pipeline = testing::pipeline(&outbox, 1, Duration::from_secs(1));
-        let (client, shutdown) = (http_client::build().unwrap(), Shutdown::default());
+        let client = http_client::build().unwrap();
+        let (shutdown, deliveries) = (Shutdown::default(), Shutdown::default());
         let metrics = pipeline.metrics();
-        let delivery = Delivery::start(&config, &secrets, &client, &outbox, metrics, &shutdown);
+        let delivery = Delivery::start(&config, &secrets, &client, &outbox, metrics, &deliveries);
         let intake = TaskTracker::new();
-        let held = shutdown.clone();
-        intake.spawn(async move { held.over().await });
+        let (held, kept) = (shutdown.clone(), outbox.clone());
+        let held = intake.spawn(async move {
+            held.over().await;
+            kept.pending("edge", Way::Event).await.unwrap()
+        });
         intake.close();
         outbox.commit(offer(b"1")).await.unwrap();
-        end(Duration::ZERO, &shutdown, &pipeline, &intake, &delivery).await;
+        let grace = Duration::ZERO;
+        end(grace, &shutdown, &pipeline, &intake, &delivery, &deliveries).await;
+        assert_eq!(held.await.unwrap(), 1, "handed back first");
         assert_eq!(outbox.pending("edge", Way::Event).await.unwrap(), 0);
     }
 }

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | How is an edge started, stopped, started again? | [`edge`], [`edge_config`] |
 //! | How is one reached without a proxy before it? | [`workerd`] |
-//! | How is an origin started, stopped, killed? | [`origin`] |
+//! | How is an origin started, stopped, killed, and its disk filled? | [`origin`] |
 //! | Which edges do tests share, with which keys? | [`shared`], [`keys`] |
 //! | How does a process never outlive its test? | [`process`] |
 //! | How does a test speak to an edge? | [`client`], [`answer`], [`sse`], [`ws`], [`raw`] |

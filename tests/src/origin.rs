@@ -2,6 +2,8 @@
 
 use std::{
     env,
+    ffi::OsString,
+    fs::File,
     io::Write,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -29,6 +31,9 @@ const SLOW: i64 = 1500;
 
 /// An effort that outlasts any test.
 const ENDLESS: i64 = 1_000_000;
+
+/// Makes the folder `disk` a file system of its own, of so many KiB, and runs the rest.
+const WITH_DISK: &str = r#"mount -t tmpfs -o "size=$0k" tmpfs disk && exec "$@""#;
 
 /// Longest generation, in milliseconds, where it must not run out of time on a busy machine.
 const NO_TIMEOUT_MS: i64 = 600_000;
@@ -59,6 +64,8 @@ pub struct OriginConfig {
     name: String,
     /// Runs this instead of the program's `serve`.
     example: Option<&'static str>,
+    /// Its outbox has a disk of its own, of so many KiB.
+    disk: Option<u32>,
     values: Vec<(String, Value)>,
     edges: Vec<Table>,
     environment: Vec<(String, String)>,
@@ -79,6 +86,7 @@ impl OriginConfig {
         Self {
             name: name.to_owned(),
             example: None,
+            disk: None,
             values: vec![("listen.addr".to_owned(), "127.0.0.1:0".into())],
             edges: Vec::new(),
             environment,
@@ -145,6 +153,13 @@ impl OriginConfig {
         self
     }
 
+    /// With its outbox on a disk of `kib` KiB, which [`Origin::fill_disk`] fills.
+    #[must_use]
+    pub fn small_disk(mut self, kib: u32) -> Self {
+        self.disk = Some(kib);
+        self.set("outbox.path", "disk/outbox.sqlite3")
+    }
+
     /// With this variable in its environment.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -205,13 +220,16 @@ impl Origin {
 
     /// Starts it again with the same outbox, after [`Origin::kill`] or [`Origin::stop`].
     pub fn start_again(&mut self) {
-        let command = if let Some(name) = self.config.example {
+        let mut command = if let Some(name) = self.config.example {
             self.command_of(&built(&format!("examples/{name}")))
         } else {
             let mut command = self.command();
             command.arg("serve");
             command
         };
+        if let Some(kib) = self.config.disk {
+            command = self.with_disk(&command, kib);
+        }
         self.started_at = self.log().len();
         self.process = Some(ProcessGroup::start("origin", command, self.folder.path()));
     }
@@ -236,6 +254,25 @@ impl Origin {
     /// Lets it go on.
     pub fn thaw(&self) {
         self.running().thaw();
+    }
+
+    /// Leaves no room on its disk, until [`Origin::clear_disk`].
+    pub fn fill_disk(&self) {
+        let mut filler = File::create(self.filler()).expect("the disk is there");
+        let zeros = [0; 1024];
+        while filler.write_all(&zeros).is_ok() {}
+    }
+
+    /// Makes room on its disk again.
+    pub fn clear_disk(&self) {
+        std::fs::remove_file(self.filler()).expect("the disk was filled");
+    }
+
+    /// What fills its disk, which only the origin itself sees at its place.
+    fn filler(&self) -> PathBuf {
+        let mut seen = OsString::from(format!("/proc/{}/root", self.running().id()));
+        seen.push(self.folder.path());
+        PathBuf::from(seen).join("disk/filler")
     }
 
     /// Everything that it has logged since it was first started.
@@ -334,6 +371,20 @@ impl Origin {
     /// environment.
     fn command(&self) -> Command {
         self.command_of(&binary())
+    }
+
+    /// `command` in a view of the file system that ends with it: nothing stays mounted.
+    fn with_disk(&self, command: &Command, kib: u32) -> Command {
+        std::fs::create_dir_all(self.folder.path().join("disk")).expect("a folder can be made");
+        let mut with_disk = self.command_of(Path::new("unshare"));
+        if !rustix::process::geteuid().is_root() {
+            with_disk.arg("--map-root-user");
+        }
+        with_disk.args(["--mount", "sh", "-c", WITH_DISK, &kib.to_string()]);
+        with_disk
+            .arg(command.get_program())
+            .args(command.get_args());
+        with_disk
     }
 
     fn command_of(&self, program: &Path) -> Command {

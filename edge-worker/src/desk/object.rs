@@ -386,6 +386,8 @@ impl DeskObject {
         message: FromOrigin,
     ) -> Result<(), Error> {
         let now_ms = platform::now_ms();
+        // It was heard just now, however long it was not: nothing is to close it before it has spoken.
+        self.with_desk(|desk| desk.last_heard(&link, now_ms, now_ms))?;
         self.check_links(now_ms)?;
         let greets = matches!(message, FromOrigin::Hello { .. } | FromOrigin::Drain {});
         let effects = self.with_desk(|desk| match message {

@@ -365,7 +365,9 @@ pub struct LaneCounts {
 async fn purge(outbox: Outbox, most: Option<u64>, metrics: Metrics) {
     loop {
         tokio::time::sleep(PURGE_EVERY).await;
-        if let Err(error) = outbox.probe().await {
+        if outbox.failure().is_some()
+            && let Err(error) = outbox.probe().await
+        {
             tracing::debug!(%error, "the outbox still fails");
         }
         match outbox.purge(now_ms()).await {

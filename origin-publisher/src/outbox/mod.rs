@@ -52,6 +52,13 @@ use lock::Lock;
 pub use verify::{Verified, WaitingDeliveries};
 use writer::Writer;
 
+/// What is written to find out whether anything can be, in bytes: as much as a usual offer. A few bytes more
+/// may fit into a file on a disk that is full.
+const PROBE_BYTES: usize = 16 * 1024;
+
+/// What is written so stands among the positions under this name, which no source has.
+const PROBE: &str = "/probe";
+
 /// Why the outbox cannot do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum OutboxError {
@@ -498,14 +505,15 @@ impl Outbox {
         self.inner.health.failure()
     }
 
-    /// Tries whether it can be written again, where it fails: nobody else may try, once it is known to.
+    /// Tries whether it can be written: nobody else may try, once it is known to fail.
     ///
     /// # Errors
-    /// [`OutboxError`].
+    /// [`OutboxError`], when it cannot.
     pub async fn probe(&self) -> Result<(), OutboxError> {
-        if self.failure().is_some() {
-            self.write(schema::touch).await?;
-            self.inner.health.written();
+        // What is removed within the same commit is not written at all.
+        for bytes in [PROBE_BYTES, 0] {
+            self.write(move |connection| positions::write(connection, PROBE, &"x".repeat(bytes)))
+                .await?;
         }
         Ok(())
     }

@@ -136,11 +136,6 @@ pub(super) fn check(connection: &Connection) -> Result<(), OutboxError> {
     version(connection).map(drop)
 }
 
-/// Writes something that changes nothing.
-pub(super) fn touch(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "user_version", VERSION)
-}
-
 /// Sets the reader's connection up.
 pub(super) fn prepare_reader(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;

@@ -1,10 +1,12 @@
 //! Nothing is lost and nothing delivered twice to a waiting client, whatever is killed and started
 //! again.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use headstart_protocol::stamps::{Point, Stamps};
 use headstart_tests::{
-    client::{offer_path, settled_by},
+    client::{Client, offer_path, settled_by},
     edge::Edge,
     edge_config::EdgeConfig,
     events::ready,
@@ -12,11 +14,15 @@ use headstart_tests::{
     keys::{fresh_ticket, now_ms},
     kv::Kv,
     origin::{Origin, OriginConfig},
+    wait::within_time,
 };
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
 const CUSTOMER: &str = "17850";
+
+/// How long after its return everything of an edge flows again.
+const BACK_WITHIN: Duration = Duration::from_secs(5);
 
 async fn edge_and_gate(mode: Mode) -> (Edge, Gate) {
     let edge = Edge::start(EdgeConfig::default()).await;
@@ -232,4 +238,72 @@ async fn an_origin_finds_its_edge_again_and_delivers_what_was_generated_meanwhil
     let _ = Kv::of(&edge).await_offer(&ticket).await;
     let next = client.login(CUSTOMER).await;
     assert_eq!(client.events(&next).await.only().await.name, "offer");
+}
+
+#[tokio::test]
+async fn what_waited_for_an_edge_and_what_comes_flows_five_seconds_after_its_return() {
+    let (mut edge, gate) = edge_and_gate(Mode::Open).await;
+    let origin = Origin::start(OriginConfig::new("one").edge_through(&edge, &gate.url()));
+    origin.logged("linked", 1).await;
+    edge.kill().await;
+    let listener = origin.listener().await;
+    let missed = join_all((0..3).map(|_| listener.login(CUSTOMER))).await;
+    // From then on the origin would wait for at least ten seconds more.
+    gate.tried(8).await;
+    edge.start_again().await;
+    let client = edge.client();
+    let flows = async {
+        let (late, new) = tokio::join!(
+            join_all(
+                missed
+                    .iter()
+                    .map(async |ticket| client.events(ticket).await.only().await)
+            ),
+            join_all((0..3).map(async |_| {
+                let ticket = client.login(CUSTOMER).await;
+                client.events(&ticket).await.only().await
+            }))
+        );
+        [late, new].concat()
+    };
+    for told in within_time(BACK_WITHIN, "everything to flow", flows).await {
+        assert_eq!(told.name, "offer", "{told:?}");
+    }
+}
+
+/// How many generations an origin has ended since it was started.
+async fn generated(listener: &Client) -> u32 {
+    let answer = listener.get("/metrics").send().await.expect_status(200);
+    let metrics = String::from_utf8(answer.body).expect("metrics are text");
+    let count = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("headstart_generation_seconds_count "));
+    count
+        .expect("generations are counted")
+        .parse()
+        .expect("a number")
+}
+
+#[tokio::test]
+async fn an_origin_whose_disk_is_full_generates_nothing_in_vain_and_goes_on_once_there_is_room() {
+    // Long enough for an origin that takes what it cannot keep to generate each many times over.
+    let config = EdgeConfig::default().var("LOGIN_TIMEOUT_SECONDS", 10);
+    let edge = Edge::start(config).await;
+    let config = OriginConfig::new("one").edge(&edge).small_disk(1024);
+    let origin = Origin::start(config);
+    let listener = origin.listener().await;
+    let client = edge.client();
+    let outcome = async || {
+        let ticket = client.login(CUSTOMER).await;
+        client.events(&ticket).await.only().await.name
+    };
+    assert_eq!(outcome().await, "offer");
+    origin.fill_disk();
+    let before = generated(&listener).await;
+    assert_eq!(join_all((0..8).map(|_| outcome())).await, ["failed"; 8]);
+    let in_vain = generated(&listener).await - before;
+    assert!(in_vain <= 16, "{in_vain} times for eight logins");
+    origin.clear_disk();
+    origin.logged("logins are taken again", 1).await;
+    assert_eq!(outcome().await, "offer");
 }

@@ -198,6 +198,10 @@ impl Desk {
         held: &[String],
         now: u64,
     ) -> Vec<Effect> {
+        if !self.links.contains_key(link) {
+            // The desk has closed it, and its socket has still had this to say.
+            return vec![];
+        }
         let origin = greeting.origin.clone();
         let others: Vec<String> = self
             .links

@@ -355,6 +355,31 @@ fn the_leases_of_a_link_that_is_heard_no_more_go_to_another_long_before_they_end
 }
 
 #[test]
+fn whatever_an_origin_says_of_its_leases_is_heard() {
+    const AT: u64 = DEAD_AFTER_MS - 1;
+    let says: [fn(&mut Desk) -> Vec<Effect>; 3] = [
+        |desk| desk.hello("a", greeting("a", 9), &[], AT),
+        |desk| desk.ack("a", &lease(1, 1), AT),
+        |desk| desk.release("a", &lease(1, 1), AT),
+    ];
+    for say in says {
+        let mut desk = desk_with(&[("a", 9)]);
+        desk.enqueue(id(1), 0).unwrap();
+        say(&mut desk);
+        assert!(desk.unheard(DEAD_AFTER_MS).is_empty());
+        assert_eq!(desk.unheard(AT + DEAD_AFTER_MS), ["a"]);
+    }
+}
+
+#[test]
+fn a_hello_over_a_link_that_is_closed_opens_none() {
+    let mut desk = desk_with(&[("a", 9)]);
+    desk.close_link("a", 1);
+    desk.hello("a", greeting("a", 9), &[], 2);
+    assert!(leases(&desk.enqueue(id(1), 3).unwrap()).is_empty());
+}
+
+#[test]
 fn a_desk_that_slept_leases_nothing_to_a_link_that_died_meanwhile() {
     let links = ["a", "b"].map(|link| (link.to_owned(), Some(greeting(link, 9))));
     let heard = links

@@ -235,9 +235,13 @@ async fn an_edge_that_is_known_to_be_well_again_gets_everything_at_once() {
     running.edge.0.lock().unwrap().whole = vec![ResponseTemplate::new(503); 5];
     let (counters, recovery) = (Arc::clone(&running.counters), running.recovery.clone());
     let back_at = tokio::spawn(async move {
-        while counters.counts().retried < 5 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let failed = async {
+            while counters.counts().retried < 5 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let failed = tokio::time::timeout(Duration::from_secs(30), failed).await;
+        failed.expect("it fails as often as it is told to");
         recovery.send_replace(());
         StdInstant::now()
     });

@@ -231,7 +231,7 @@ async fn speak(
             _ = pings.tick() => link.send(Message::text(PING_TEXT)).await?,
             heard = link.hear() => match heard? {
                 Some(FromEdge::Lease { lease, expires_in_ms, event }) => {
-                    if drain_said || is_tripped {
+                    if drain_said {
                         // Sent before the edge heard of the drain.
                         link.say(&FromOrigin::Release { lease }).await?;
                     } else if desk.held.insert(lease.clone()) {

@@ -25,7 +25,7 @@ use crate::{config::EdgeConfig, pipeline::Pipeline, shutdown::Shutdown};
 
 /// Shortest and longest wait before a link is opened again; jitter adds up to as much again. Short, since
 /// logins wait for it, and deliveries too: see [`Links::recovery`].
-const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(1500));
 
 /// Most desks that an edge is believed to have; more would be a mistake, and cost a socket each.
 const MAX_DESKS: u32 = 1024;

@@ -9,7 +9,7 @@ use headstart_protocol::{
     event::Event,
     keys::KeyRing,
     limits::MAX_LINK_MESSAGE_BYTES,
-    link::{FromEdge, FromOrigin},
+    link::{DEAD_AFTER_MS, FromEdge, FromOrigin},
     settlement::Outcome,
     signature,
     ticket::Ticket,
@@ -404,9 +404,12 @@ async fn an_answer_that_a_broken_link_did_not_take_is_given_over_the_next() {
     link.lease("l2", senseless_event(), LONG).await;
     assert_eq!(link.hear().await, ack("l2"));
     drop(link);
-    while running.settled().await.len() < 2 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    within(async {
+        while running.settled().await.len() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
     // Its answer waits for the next link. That one breaks as soon as it has welcomed the origin, which may
     // still say hello: what is said next fails.
     let mut link = running.edge.accept().await;
@@ -501,6 +504,7 @@ async fn an_origin_that_can_keep_nothing_hands_back_what_it_holds_and_takes_no_m
             .execute_batch(&format!("CREATE TRIGGER {when}"))
             .unwrap();
     }
+    let begun = tokio::time::Instant::now();
     link.lease("l1", login_event("sleeps", &ticket()), LONG)
         .await;
     link.lease("l2", senseless_event(), LONG).await;
@@ -515,6 +519,13 @@ async fn an_origin_that_can_keep_nothing_hands_back_what_it_holds_and_takes_no_m
     assert_eq!(
         released,
         ["l1", "l2", "l3"].map(|name| format!("{:?}", release(name)))
+    );
+    assert!(begun.elapsed() < LONG / 2, "nothing is finished in vain");
+    drop(link);
+    let (mut link, hello) = running.edge.welcome(1).await;
+    assert!(
+        matches!(hello, FromOrigin::Hello { capacity: 0, .. }),
+        "{hello:?}"
     );
     // It is found out by writing, at the latest after some seconds.
     let healed = "DROP TRIGGER entry_full; DROP TRIGGER position_full;";
@@ -580,6 +591,20 @@ async fn a_message_that_cannot_be_read_is_passed_over() {
     }
     link.lease("l1", login_event("anna", &ticket()), LONG).await;
     assert_eq!(link.hear().await, ack("l1"));
+}
+
+#[tokio::test]
+async fn an_idle_link_is_pinged_and_each_answer_keeps_it_open() {
+    let running = Running::new(4).await;
+    let (mut link, _) = running.edge.welcome(1).await;
+    // From here on time passes as fast as nothing happens.
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    while start.elapsed() < 3 * Duration::from_millis(DEAD_AFTER_MS) {
+        let ping = link.socket.next().await.unwrap().unwrap();
+        assert_eq!(ping, Message::text(PING_TEXT));
+        link.socket.send(Message::text(PONG_TEXT)).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -62,10 +62,19 @@ async fn a_failing_outbox_is_found_to_be_well_again_though_nobody_writes() {
     let folder = tempfile::tempdir().unwrap();
     let outbox = open(folder.path(), &[edge("a", false)]);
     outbox.set_full(true).await;
-    outbox.commit(large(2)).await.unwrap_err();
+    outbox.probe().await.unwrap_err();
     outbox.set_full(false).await;
     outbox.probe().await.unwrap();
     assert!(outbox.failure().is_none());
+}
+
+#[tokio::test]
+async fn an_outbox_with_room_for_a_few_bytes_is_not_found_to_be_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path(), &[edge("a", false)]);
+    outbox.set_full(true).await;
+    outbox.commit(small(1)).await.unwrap();
+    outbox.probe().await.unwrap_err();
 }
 
 #[tokio::test]
