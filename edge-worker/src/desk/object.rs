@@ -23,10 +23,7 @@ use headstart_protocol::{
     ticket::{Ticket, TicketError},
 };
 use uuid::Uuid;
-use worker::{
-    Env, Request, Response, State, WebSocket, WebSocketIncomingMessage, console_log, console_warn,
-    web_sys,
-};
+use worker::{Env, State, WebSocket, WebSocketIncomingMessage, console_log, console_warn, web_sys};
 
 use crate::{
     config::{self, Config},
@@ -107,7 +104,10 @@ impl ObjectHandlers for DeskObject {
         }
     }
 
-    async fn fetch(self: &Rc<Self>, request: &Request) -> worker::Result<Response> {
+    async fn fetch(
+        self: &Rc<Self>,
+        request: &web_sys::Request,
+    ) -> worker::Result<web_sys::Response> {
         request::answer_object(&self.env, request, async |request, head, config| {
             self.answer(request, head, config).await
         })

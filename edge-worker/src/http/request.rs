@@ -84,20 +84,18 @@ impl From<Answer> for Reply {
 /// When the platform refuses to build a response.
 pub async fn answer_object(
     env: &Env,
-    request: &worker::Request,
+    request: &web_sys::Request,
     answer: impl AsyncFnOnce(&web_sys::Request, &Head, &Config) -> Result<Reply, Error>,
-) -> worker::Result<worker::Response> {
-    let request = request.inner();
+) -> worker::Result<web_sys::Response> {
     let head = Head::read(request);
     let settings = config::of(env);
-    let response = match config::ready(&settings) {
+    match config::ready(&settings) {
         Ok(config) => {
             let reply = answer(request, &head, config).await;
             finish(reply, &head, &config.cors)
         }
         Err(error) => finish(Err(error), &head, &Cors::none()),
-    }?;
-    Ok(response.into())
+    }
 }
 
 /// Turns a reply into the response. Both the Worker and its Durable Objects end here.

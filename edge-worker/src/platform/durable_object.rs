@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use worker::{Env, Request, Response, State, WebSocket, WebSocketIncomingMessage};
+use worker::{Env, State, WebSocket, WebSocketIncomingMessage, web_sys};
 
 use crate::http::error::Error;
 
@@ -12,7 +12,10 @@ pub trait ObjectHandlers {
     fn new(state: State, env: Env) -> Self;
 
     /// Answers a request. An error of the object is an answer, too.
-    async fn fetch(self: &Rc<Self>, request: &Request) -> worker::Result<Response>;
+    async fn fetch(
+        self: &Rc<Self>,
+        request: &web_sys::Request,
+    ) -> worker::Result<web_sys::Response>;
 
     /// Does what is due.
     async fn alarm(self: &Rc<Self>) -> Result<(), Error>;
@@ -39,6 +42,19 @@ macro_rules! durable_object {
             object: std::rc::Rc<$object>,
         }
 
+        #[wasm_bindgen::prelude::wasm_bindgen]
+        impl $class {
+            /// Answers a request with the very response that was built: the platform's handler `fetch` makes
+            /// another one of it, which takes as long. `entry.js` calls this one in its place.
+            pub fn answer(&self, request: worker::web_sys::Request) -> worker::js_sys::Promise {
+                let object = std::rc::Rc::clone(&self.object);
+                worker::wasm_bindgen_futures::future_to_promise(async move {
+                    let response = ObjectHandlers::fetch(&object, &request).await?;
+                    Ok(response.into())
+                })
+            }
+        }
+
         impl worker::DurableObject for $class {
             fn new(state: worker::State, env: worker::Env) -> Self {
                 let object = ObjectHandlers::new(state, env);
@@ -48,7 +64,8 @@ macro_rules! durable_object {
             }
 
             async fn fetch(&self, request: worker::Request) -> worker::Result<worker::Response> {
-                ObjectHandlers::fetch(&self.object, &request).await
+                let response = ObjectHandlers::fetch(&self.object, request.inner()).await?;
+                Ok(response.into())
             }
 
             async fn alarm(&self) -> worker::Result<worker::Response> {

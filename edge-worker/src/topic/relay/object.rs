@@ -21,7 +21,7 @@ use headstart_edge_rules::topic::{
     subscription::Subscription,
 };
 use headstart_protocol::{event::Event, report::Status, topic::TopicName};
-use worker::{Delay, Env, Request, Response, State, WebSocket, WebSocketIncomingMessage, web_sys};
+use worker::{Delay, Env, State, WebSocket, WebSocketIncomingMessage, web_sys};
 
 use crate::{
     config::{self, Config},
@@ -80,7 +80,10 @@ impl ObjectHandlers for Relay {
         }
     }
 
-    async fn fetch(self: &Rc<Self>, request: &Request) -> worker::Result<Response> {
+    async fn fetch(
+        self: &Rc<Self>,
+        request: &web_sys::Request,
+    ) -> worker::Result<web_sys::Response> {
         request::answer_object(&self.env, request, async |request, head, config| {
             self.answer(request, head, config).await
         })

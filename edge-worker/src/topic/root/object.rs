@@ -29,7 +29,7 @@ use headstart_protocol::{
     topic::TopicName,
 };
 use serde::Serialize;
-use worker::{Delay, Env, Request, Response, State, WebSocket, WebSocketIncomingMessage, web_sys};
+use worker::{Delay, Env, State, WebSocket, WebSocketIncomingMessage, web_sys};
 
 use crate::{
     config::{self, Config},
@@ -94,7 +94,10 @@ impl ObjectHandlers for Root {
         }
     }
 
-    async fn fetch(self: &Rc<Self>, request: &Request) -> worker::Result<Response> {
+    async fn fetch(
+        self: &Rc<Self>,
+        request: &web_sys::Request,
+    ) -> worker::Result<web_sys::Response> {
         request::answer_object(&self.env, request, async |request, head, config| {
             self.answer(request, head, config).await
         })
