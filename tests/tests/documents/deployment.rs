@@ -186,8 +186,7 @@ fn deployments_of_one_account_share_nothing_and_are_deployed_without_a_warning()
             &["--secrets-file", "edge.env"],
         );
         for binding in [
-            "TICKETS",
-            "LOGIN_DESK",
+            "DESKS",
             "TOPICS",
             "RELAYS",
             "LOGIN_LIMIT",
