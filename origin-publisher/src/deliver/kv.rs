@@ -7,10 +7,7 @@ use std::{
     time::Duration,
 };
 
-use headstart_client::{
-    backoff::Backoff,
-    clock::{now_ms, whole_ms},
-};
+use headstart_client::clock::{now_ms, whole_ms};
 use headstart_protocol::{
     keys::KeyRing,
     kv::{OfferMetadata, offer_key},
@@ -19,7 +16,10 @@ use headstart_protocol::{
     stamps::Point,
     ticket::Ticket,
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     Counters,
@@ -28,6 +28,7 @@ use super::{
     kv_api::{KvApi, KvError, Pair, value_of},
     parts::{Part, Parts},
     queue::Queue,
+    resume::Resume,
 };
 use crate::{
     metrics::Metrics,
@@ -73,6 +74,8 @@ pub(super) struct KvLane {
     pub(super) counters: Arc<Counters>,
     /// Counts the calls.
     pub(super) metrics: Metrics,
+    /// Changes whenever the edge is known to be well again: then the way to the provider may be, too.
+    pub(super) recovered: watch::Receiver<()>,
     /// Ends it.
     pub(super) shutdown: Shutdown,
 }
@@ -100,24 +103,28 @@ impl KvLane {
             size: BatchSize::new(MAX_KV_BULK_PAIRS),
             unwritten: Unwritten::default(),
         };
-        let mut backoff = Backoff::new(WAITS.0, WAITS.1);
-        let mut next_at = Instant::now();
+        let mut resume = Resume::new(WAITS);
+        let mut recovered = self.recovered.clone();
         loop {
             let ready = async {
                 if state.parts.is_empty() {
                     state.queue.ready().await;
                 }
-                sleep_until(next_at).await;
+                sleep_until(resume.at()).await;
             };
             tokio::select! {
                 () = ready => {}
+                Ok(()) = recovered.changed() => {
+                    resume.wake();
+                    continue;
+                }
                 () = self.shutdown.over() => return,
             }
             let (batch, part) = match self.next(&mut state).await {
                 Ok(next) => next,
                 Err(error) => {
                     tracing::debug!(edge = self.name, %error, "no offers can be taken");
-                    next_at = Instant::now() + backoff.after_failure();
+                    resume.rest();
                     continue;
                 }
             };
@@ -132,7 +139,7 @@ impl KvLane {
                 () = self.shutdown.over() => return,
             }
             let start = Instant::now();
-            next_at = start + FLUSH_EVERY;
+            resume.not_before(start + FLUSH_EVERY);
             let result = tokio::select! {
                 result = self.put(&batch) => result,
                 () = self.shutdown.over() => return,
@@ -151,7 +158,7 @@ impl KvLane {
                     if let Some(part) = part {
                         state.parts.taken(part);
                     }
-                    backoff.after_success();
+                    resume.succeeded();
                 }
                 Err(KvError::Batch(reason)) => {
                     self.refused(batch, part, &reason, &mut state).await;
@@ -166,8 +173,7 @@ impl KvLane {
                             }
                         }
                     }
-                    let wait = self.wait(&error, &mut backoff);
-                    next_at = next_at.max(Instant::now() + wait);
+                    let wait = self.wait(&error, &mut resume);
                     tracing::warn!(edge = self.name, %error, retry_in_ms = whole_ms(wait), "offers not positioned");
                 }
             }
@@ -207,18 +213,18 @@ impl KvLane {
         Ok((self.alive(pending, state).await, Some(part)))
     }
 
-    fn wait(&self, error: &KvError, backoff: &mut Backoff) -> Duration {
+    /// Takes a failure to heart. Returns how long nothing is sent.
+    fn wait(&self, error: &KvError, resume: &mut Resume) -> Duration {
         match error {
             KvError::TooMany { retry_after } => {
                 // To be left alone for no time at all is no answer: the next call would be refused, too.
                 let wait = retry_after.filter(|wait| !wait.is_zero());
                 let wait = wait.unwrap_or(PROVIDER_BLOCK);
                 self.budget.block(wait);
+                resume.not_before(Instant::now() + wait);
                 wait
             }
-            KvError::Failure { retry_after, .. } => {
-                backoff.after_failure().max(retry_after.unwrap_or_default())
-            }
+            KvError::Failure { retry_after, .. } => resume.failed(*retry_after),
             KvError::Batch(_) => FLUSH_EVERY,
         }
     }
