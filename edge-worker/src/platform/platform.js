@@ -86,6 +86,11 @@ export async function readContent(env, key) {
   return value === null ? null : [new Uint8Array(value), JSON.stringify(metadata)];
 }
 
+// A KV value as it comes, a ReadableStream; or null.
+export async function streamContent(env, key) {
+  return env.CONTENT.get(key, 'stream');
+}
+
 // Hands a request on to a Durable Object and its response back, both untouched.
 export function forward(env, binding, name, request) {
   return env[binding].getByName(name).fetch(request);

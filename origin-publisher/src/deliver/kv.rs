@@ -10,8 +10,11 @@ use std::{
 use headstart_client::clock::{now_ms, whole_ms};
 use headstart_protocol::{
     keys::KeyRing,
-    kv::{OfferMetadata, offer_key},
-    limits::{MAX_KV_BULK_BYTES, MAX_KV_BULK_PAIRS, MIN_KV_TTL_SECONDS},
+    kv::{OfferMetadata, large_offer_key, offer_key},
+    limits::{
+        MAX_INLINE_OFFER_BYTES, MAX_KV_BULK_BYTES, MAX_KV_BULK_PAIRS, MIN_KV_TTL_SECONDS,
+        SIGNATURE_TOLERANCE_SECONDS,
+    },
     settlement::{Content, Outcome},
     stamps::Point,
     ticket::Ticket,
@@ -53,6 +56,12 @@ const _: () = assert!(BATCH_BYTES / 3 * 4 + MAX_KV_BULK_PAIRS * PAIR_BYTES < MAX
 /// Shortest and longest wait after a request failed, when jitter adds up to as much again, and of an offer
 /// that the provider did not write.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+
+/// How much longer an entry lives than its ticket, in seconds: the edge's clock says when a ticket ends, and
+/// signatures allow this one to be so far ahead. More than the shortest life that the platform takes.
+const CLOCKS_APART_SECONDS: u64 = SIGNATURE_TOLERANCE_SECONDS;
+
+const _: () = assert!(CLOCKS_APART_SECONDS >= MIN_KV_TTL_SECONDS);
 
 /// Most offers in parts of refused batches: above that no new ones go until some of those have gone.
 const MOST_IN_PARTS: usize = 2 * MAX_KV_BULK_PAIRS;
@@ -259,23 +268,24 @@ impl KvLane {
     /// Writes a batch and keeps what came of it in the outbox. Returns what must be written again.
     async fn put(&self, batch: &[(Pending, Ticket)]) -> Result<HashSet<DeliveryId>, KvError> {
         let now_ms = now_ms();
-        let pairs: Vec<Pair<'_>> = batch
+        let (ids, pairs): (Vec<DeliveryId>, Vec<Pair<'_>>) = batch
             .iter()
-            .filter_map(|(pending, ticket)| pair(pending, ticket, now_ms))
-            .collect();
+            .filter_map(|(pending, ticket)| Some((pending.id, pair(pending, ticket, now_ms)?)))
+            .unzip();
         let unwritten: HashSet<String> = self
             .api
             .put(&pairs, &self.budget)
             .await?
             .into_iter()
             .collect();
-        let (again, done): (Vec<_>, Vec<_>) = batch
-            .iter()
-            .partition(|(_, ticket)| unwritten.contains(&offer_key(ticket.uuid())));
-        let ids = |rows: Vec<&(Pending, Ticket)>| -> Vec<DeliveryId> {
-            rows.iter().map(|(pending, _)| pending.id).collect()
-        };
-        let (again, done) = (ids(again), ids(done));
+        let (mut again, mut done) = (HashSet::new(), Vec::new());
+        for (id, pair) in ids.into_iter().zip(&pairs) {
+            if unwritten.contains(&pair.key) {
+                again.insert(id);
+            } else {
+                done.push(id);
+            }
+        }
         if !again.is_empty() {
             tracing::warn!(
                 edge = self.name,
@@ -294,7 +304,7 @@ impl KvLane {
             // They remain, and are written again after a restart, which changes nothing.
             tracing::debug!(edge = self.name, %error, "positioned, and not marked so");
         }
-        Ok(again.into_iter().collect())
+        Ok(again)
     }
 
     /// Finds, with the parts of a batch that was refused, the pair that is at fault, and drops it.
@@ -383,13 +393,18 @@ fn pair<'a>(pending: &'a Pending, ticket: &Ticket, now_ms: u64) -> Option<Pair<'
     else {
         return None;
     };
+    let key = if bytes.len() <= MAX_INLINE_OFFER_BYTES {
+        offer_key(ticket.uuid())
+    } else {
+        large_offer_key(ticket.uuid(), &settlement.event_id)
+    };
     let (value, base64) = value_of(bytes);
     let remaining_ms = pending.expires_at_ms.saturating_sub(now_ms);
     Some(Pair {
-        key: offer_key(ticket.uuid()),
+        key,
         value,
         base64,
-        expiration_ttl: remaining_ms.div_ceil(1000).max(MIN_KV_TTL_SECONDS),
+        expiration_ttl: remaining_ms.div_ceil(1000) + CLOCKS_APART_SECONDS,
         metadata: OfferMetadata {
             media_type: media_type.clone(),
             event_id: settlement.event_id.clone(),
