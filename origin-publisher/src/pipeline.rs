@@ -123,7 +123,7 @@ impl Pipeline {
         }
         let result = tokio::select! {
             biased;
-            () = self.inner.breaker.turns(true) => return Err(NotSettled::Tripped),
+            () = self.inner.breaker.fails() => return Err(NotSettled::Tripped),
             result = self.submit(job.login, job.timeout) => result,
         };
         let stamps = job
@@ -234,7 +234,7 @@ impl Pipeline {
         &self.inner.outbox
     }
 
-    /// Returns what tells whether anything can be kept.
+    /// Returns what tells whether logins are to be taken.
     #[must_use]
     pub fn breaker(&self) -> &Breaker {
         &self.inner.breaker

@@ -95,6 +95,7 @@ pub async fn serve(
         config.generate.timeout(),
         Metrics::default(),
     );
+    pipeline.breaker().watch_disk(config.outbox.min_free_bytes);
 
     let mut delivery = Delivery::start(
         config,

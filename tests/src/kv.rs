@@ -1,7 +1,7 @@
 //! What is in an edge's KV, asked through the provider's REST API as `wrangler dev` serves it.
 
 use headstart_protocol::{
-    kv::{TopicMetadata, offer_key, topic_key},
+    kv::{TopicMetadata, large_offer_key, offer_key, topic_key},
     ticket::Ticket,
     topic::TopicName,
 };
@@ -81,8 +81,18 @@ impl Kv {
 
     /// Positions an offer as the origin does, whatever its metadata are.
     pub async fn position(&self, ticket: &Ticket, offer: &str, metadata: &Value) {
+        self.write(&offer_key(ticket.uuid()), offer, metadata).await;
+    }
+
+    /// Positions the large offer of the event with this id as the origin does.
+    pub async fn position_large(&self, ticket: &Ticket, event_id: &str, offer: &str) {
+        let key = large_offer_key(ticket.uuid(), event_id);
+        self.write(&key, offer, &Value::Null).await;
+    }
+
+    async fn write(&self, key: &str, offer: &str, metadata: &Value) {
         let pairs = json!([{
-            "key": offer_key(ticket.uuid()),
+            "key": key,
             "value": offer,
             "metadata": metadata,
             "expiration_ttl": 3600,

@@ -4,8 +4,14 @@
 //! KV remembers a *miss* for 60 s or more: one read before the write hides the key at that location
 //! long after it was written. So KV is not asked while the ticket is young, when the offer may not be
 //! positioned yet; and a miss is never the last word, since the object is asked after it.
+//!
+//! An offer too large for its event is in KV only. Its key has the event's id in it, which nobody can know
+//! before the object does: so it cannot have been missed before.
 
-use headstart_protocol::ticket::{Ticket, TicketTimes};
+use headstart_protocol::{
+    kv::OfferMetadata,
+    ticket::{Ticket, TicketTimes},
+};
 
 use crate::ticket::Failure;
 
@@ -34,8 +40,8 @@ impl Age {
 pub enum Settled<O> {
     /// Here is the offer.
     Ready(O),
-    /// The offer has been positioned in KV and is not held by the object.
-    Positioned,
+    /// This is known of the offer; its content is in KV.
+    Positioned(OfferMetadata),
     /// Not settled yet.
     Pending,
     /// Settled as failed.
@@ -67,10 +73,12 @@ impl Tier {
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found<O> {
+pub enum Found<O, C> {
     /// The offer, and where.
     Offer(O, Tier),
-    /// Not settled yet, or positioned but not to be seen from here yet.
+    /// What is known of a large offer, and its content, from KV.
+    Large(OfferMetadata, C),
+    /// Not settled yet; or a large offer, and KV cannot be read now.
     Pending,
     /// Settled as failed.
     Failed(Failure),
@@ -80,6 +88,9 @@ pub enum Found<O> {
 pub trait Stores {
     /// An offer.
     type Offer: Clone;
+
+    /// The content of a large offer, as it comes.
+    type Content;
 
     /// Why the object cannot be asked.
     type Error;
@@ -92,6 +103,9 @@ pub trait Stores {
 
     /// Returns what KV has. A read that fails counts as a miss: the object is asked after it.
     fn kv(&self) -> impl Future<Output = Option<Self::Offer>>;
+
+    /// Returns the content of a large offer.
+    fn large(&self, offer: &OfferMetadata) -> impl Future<Output = Option<Self::Content>>;
 
     /// Returns what the object says.
     fn object(&self) -> impl Future<Output = Result<Settled<Self::Offer>, Self::Error>>;
@@ -112,7 +126,10 @@ pub async fn without_object<S: Stores>(stores: &S, age: Age) -> Option<(S::Offer
 ///
 /// # Errors
 /// Those of the object.
-pub async fn everywhere<S: Stores>(stores: &S, age: Age) -> Result<Found<S::Offer>, S::Error> {
+pub async fn everywhere<S: Stores>(
+    stores: &S,
+    age: Age,
+) -> Result<Found<S::Offer, S::Content>, S::Error> {
     if let Some((offer, place)) = without_object(stores, age).await {
         return Ok(Found::Offer(offer, place));
     }
@@ -122,8 +139,8 @@ pub async fn everywhere<S: Stores>(stores: &S, age: Age) -> Result<Found<S::Offe
             Found::Offer(offer, Tier::Object)
         }
         // The event that said so was sent after the write, so KV may be asked at any age.
-        Settled::Positioned => match from_kv(stores).await {
-            Some((offer, place)) => Found::Offer(offer, place),
+        Settled::Positioned(offer) => match stores.large(&offer).await {
+            Some(content) => Found::Large(offer, content),
             None => Found::Pending,
         },
         Settled::Pending => Found::Pending,
@@ -139,10 +156,19 @@ async fn from_kv<S: Stores>(stores: &S) -> Option<(S::Offer, Tier)> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
+    use std::{
+        cell::{Cell, RefCell},
+        collections::HashMap,
+    };
 
     use futures::executor::block_on;
-    use headstart_protocol::keys::Key;
+    use headstart_protocol::{
+        keys::Key,
+        kv::{large_offer_key, offer_key},
+        settlement::Attributes,
+        stamps::Stamps,
+    };
+    use uuid::Uuid;
 
     use super::*;
 
@@ -150,12 +176,17 @@ mod tests {
     const WITH_RULE: u64 = 60_000;
     const WITHOUT_RULE: u64 = 0;
 
+    /// What was found: in these tests offers and their content are texts.
+    type TextFound = Found<&'static str, &'static str>;
+
     /// One location of the platform, under a clock of the test's own: a KV that caches misses for
     /// 60 s, and an object that can be out of reach.
     struct World {
         now: Cell<u64>,
-        positioned: RefCell<Option<&'static str>>,
-        miss_until: Cell<u64>,
+        /// By their keys.
+        positioned: RefCell<HashMap<String, &'static str>>,
+        /// Until when a key is missed.
+        miss_until: RefCell<HashMap<String, u64>>,
         kv_reads: Cell<u32>,
         settled: RefCell<Settled<&'static str>>,
         object_in_reach: Cell<bool>,
@@ -166,8 +197,8 @@ mod tests {
         fn new() -> Self {
             Self {
                 now: Cell::new(MINTED),
-                positioned: RefCell::new(None),
-                miss_until: Cell::new(0),
+                positioned: RefCell::default(),
+                miss_until: RefCell::default(),
                 kv_reads: Cell::new(0),
                 settled: RefCell::new(Settled::Pending),
                 object_in_reach: Cell::new(true),
@@ -176,14 +207,14 @@ mod tests {
         }
 
         /// Returns a request `seconds` after minting, to an isolate that was just started.
-        fn ask(&self, seconds: u64, young_ms: u64) -> Result<Found<&'static str>, &'static str> {
+        fn ask(&self, seconds: u64, young_ms: u64) -> Result<TextFound, &'static str> {
             self.now.set(MINTED + seconds * 1000);
             self.memory.set(None);
             self.ask_again(young_ms)
         }
 
         /// Returns a request to the same isolate, at the same time.
-        fn ask_again(&self, young_ms: u64) -> Result<Found<&'static str>, &'static str> {
+        fn ask_again(&self, young_ms: u64) -> Result<TextFound, &'static str> {
             let times = TicketTimes {
                 ttl_ms: 3_600_000,
                 young_ms,
@@ -194,7 +225,24 @@ mod tests {
         }
 
         fn position(&self, offer: &'static str) {
-            *self.positioned.borrow_mut() = Some(offer);
+            self.write(offer_key(Uuid::nil()), offer);
+        }
+
+        fn write(&self, key: String, value: &'static str) {
+            self.positioned.borrow_mut().insert(key, value);
+        }
+
+        fn read(&self, key: &str) -> Option<&'static str> {
+            self.kv_reads.set(self.kv_reads.get() + 1);
+            let mut misses = self.miss_until.borrow_mut();
+            if misses.get(key).is_some_and(|until| self.now.get() < *until) {
+                return None;
+            }
+            let found = self.positioned.borrow().get(key).copied();
+            if found.is_none() {
+                misses.insert(key.to_owned(), self.now.get() + 60_000);
+            }
+            found
         }
 
         fn settle(&self, settled: Settled<&'static str>) {
@@ -204,6 +252,7 @@ mod tests {
 
     impl Stores for World {
         type Offer = &'static str;
+        type Content = &'static str;
         type Error = &'static str;
 
         fn memory(&self) -> Option<&'static str> {
@@ -215,15 +264,11 @@ mod tests {
         }
 
         async fn kv(&self) -> Option<&'static str> {
-            self.kv_reads.set(self.kv_reads.get() + 1);
-            if self.now.get() < self.miss_until.get() {
-                return None;
-            }
-            let found = *self.positioned.borrow();
-            if found.is_none() {
-                self.miss_until.set(self.now.get() + 60_000);
-            }
-            found
+            self.read(&offer_key(Uuid::nil()))
+        }
+
+        async fn large(&self, offer: &OfferMetadata) -> Option<&'static str> {
+            self.read(&large_offer_key(Uuid::nil(), &offer.event_id))
         }
 
         async fn object(&self) -> Result<Settled<&'static str>, &'static str> {
@@ -237,7 +282,7 @@ mod tests {
 
     /// Plays a user who polls from the fifth second on, while the offer is generated for 20 s; a minute after
     /// the login, when the object cannot be reached, they ask again.
-    fn poll_then_read_from_kv(young_ms: u64) -> Result<Found<&'static str>, &'static str> {
+    fn poll_then_read_from_kv(young_ms: u64) -> Result<TextFound, &'static str> {
         let world = World::new();
         for second in 5..20 {
             assert_eq!(world.ask(second, young_ms).unwrap(), Found::Pending);
@@ -298,19 +343,34 @@ mod tests {
         assert_eq!(world.kv_reads.get(), 0);
     }
 
-    #[test]
-    fn an_offer_that_is_only_positioned_is_read_from_kv_at_any_age() {
-        let world = World::new();
-        world.position("large");
-        world.settle(Settled::Positioned);
-        let found = world.ask(1, WITH_RULE).unwrap();
-        assert_eq!(found, Found::Offer("large", Tier::Kv));
+    fn large_offer() -> OfferMetadata {
+        OfferMetadata {
+            media_type: "text/html".to_owned(),
+            event_id: "e1".to_owned(),
+            source: "/origin".to_owned(),
+            attributes: Attributes::default(),
+            stamps: Stamps::default(),
+        }
     }
 
     #[test]
-    fn a_positioned_offer_that_is_not_to_be_seen_yet_is_pending() {
+    fn a_large_offer_that_is_told_is_there_whoever_asked_for_it_before() {
         let world = World::new();
-        world.settle(Settled::Positioned);
+        for second in 55..70 {
+            assert_eq!(world.ask(second, WITH_RULE).unwrap(), Found::Pending);
+        }
+        world.write(large_offer_key(Uuid::nil(), "e1"), "large");
+        world.settle(Settled::Positioned(large_offer()));
+        for second in [70, 71, 3000] {
+            let found = world.ask(second, WITH_RULE).unwrap();
+            assert_eq!(found, Found::Large(large_offer(), "large"));
+        }
+    }
+
+    #[test]
+    fn a_large_offer_that_cannot_be_read_now_is_pending() {
+        let world = World::new();
+        world.settle(Settled::Positioned(large_offer()));
         assert_eq!(world.ask(1, WITH_RULE).unwrap(), Found::Pending);
     }
 }

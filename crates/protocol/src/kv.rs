@@ -13,6 +13,13 @@ pub fn offer_key(ticket: Uuid) -> String {
     format!("offer:{ticket}")
 }
 
+/// Returns the KV key of an offer too large for the event with this id. KV remembers misses: this key is
+/// asked for only by whoever was told of the event, which is sent after the write.
+#[must_use]
+pub fn large_offer_key(ticket: Uuid, event_id: &str) -> String {
+    format!("offer:{ticket}:{event_id}")
+}
+
 /// Returns the KV key of a topic's latest update.
 #[must_use]
 pub fn topic_key(topic: &TopicName) -> String {
@@ -136,8 +143,10 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_topic_has_a_key_that_the_platform_takes() {
+    fn the_longest_topic_and_event_id_have_a_key_that_the_platform_takes() {
         const MAX_KV_KEY_BYTES: usize = 512;
+        let id = "x".repeat(MAX_ATTRIBUTE_BYTES);
+        assert!(large_offer_key(Uuid::nil(), &id).len() <= MAX_KV_KEY_BYTES);
         let topic = TopicName::parse(&"x".repeat(MAX_TOPIC_BYTES)).unwrap();
         assert!(topic_key(&topic).len() <= MAX_KV_KEY_BYTES);
         assert_eq!(

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 enum Standing {
     Pending,
     Ready(OfferMetadata),
-    Positioned,
+    Positioned(OfferMetadata),
     Failed(Failure),
 }
 
@@ -31,22 +31,21 @@ pub fn encode(settlement: Option<&Settlement>) -> Vec<u8> {
                 &[][..],
             ),
             Outcome::Ready {
-                content: Content::Positioned,
-                ..
-            } => (Standing::Positioned, &[][..]),
-            Outcome::Ready {
                 media_type,
-                content: Content::Inline(bytes),
-            } => (
-                Standing::Ready(OfferMetadata {
+                content,
+            } => {
+                let metadata = OfferMetadata {
                     media_type: media_type.clone(),
                     event_id: settlement.event_id.clone(),
                     source: settlement.source.clone(),
                     attributes: settlement.attributes.clone(),
                     stamps: settlement.stamps,
-                }),
-                bytes.as_slice(),
-            ),
+                };
+                match content {
+                    Content::Inline(bytes) => (Standing::Ready(metadata), bytes.as_slice()),
+                    Content::Positioned => (Standing::Positioned(metadata), &[][..]),
+                }
+            }
         },
     };
     // A standing has string keys only, and so a JSON form; it is on one line.
@@ -62,7 +61,7 @@ pub fn decode(answer: &[u8]) -> Option<Settled<(OfferMetadata, &[u8])>> {
     let (line, rest) = answer.split_at_checked(at)?;
     Some(match serde_json::from_slice(line).ok()? {
         Standing::Pending => Settled::Pending,
-        Standing::Positioned => Settled::Positioned,
+        Standing::Positioned(metadata) => Settled::Positioned(metadata),
         Standing::Failed(failure) => Settled::Failed(failure),
         Standing::Ready(metadata) => Settled::Ready((metadata, rest.get(1..)?)),
     })
@@ -119,16 +118,21 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_without_an_offer_crosses_too() {
-        assert_eq!(decode(&encode(None)), Some(Settled::Pending));
-        let positioned = settlement(Outcome::Ready {
+    fn what_is_known_of_a_large_offer_crosses() {
+        let answer = encode(Some(&settlement(Outcome::Ready {
             media_type: "text/html".to_owned(),
             content: Content::Positioned,
-        });
-        assert_eq!(
-            decode(&encode(Some(&positioned))),
-            Some(Settled::Positioned)
-        );
+        })));
+        let Some(Settled::Positioned(metadata)) = decode(&answer) else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(metadata.event_id, "e\n1");
+        assert_eq!(metadata.media_type, "text/html");
+    }
+
+    #[test]
+    fn a_ticket_without_an_offer_crosses_too() {
+        assert_eq!(decode(&encode(None)), Some(Settled::Pending));
         assert_eq!(decode(b"nonsense"), None);
     }
 }

@@ -53,6 +53,9 @@ extern "C" {
     #[wasm_bindgen(js_name = readContent)]
     fn read_content_js(env: &Env, key: &str) -> Promise;
 
+    #[wasm_bindgen(js_name = streamContent)]
+    fn stream_content_js(env: &Env, key: &str) -> Promise;
+
     #[wasm_bindgen(catch, js_name = forward)]
     fn forward_js(
         env: &Env,
@@ -211,6 +214,17 @@ pub async fn read_content(env: &Env, key: &str) -> Result<Option<(Uint8Array, St
     };
     let metadata = pair.get(1).as_string().unwrap_or_default();
     Ok(Some((pair.get(0).unchecked_into(), metadata)))
+}
+
+/// Returns a value of the KV namespace `CONTENT` as it comes.
+///
+/// # Errors
+/// [`Error::Platform`] when KV cannot be read now.
+pub async fn stream_content(env: &Env, key: &str) -> Result<Option<ReadableStream>, Error> {
+    let found = JsFuture::from(stream_content_js(env, key))
+        .await
+        .map_err(|error| Error::platform("reading KV", &error))?;
+    Ok(found.dyn_into().ok())
 }
 
 /// Hands `request` on to a Durable Object, and gives its response untouched.

@@ -98,6 +98,11 @@ export async function readContent(env, key) {
   return value === null ? null : [new Uint8Array(value), JSON.stringify(metadata)];
 }
 
+// A KV value as it comes, a ReadableStream; or null.
+export async function streamContent(env, key) {
+  return env.CONTENT.get(key, 'stream');
+}
+
 // A Durable Object; where it is made, if it has to be, says `hint` unless that is empty.
 function object(env, binding, name, hint) {
   return env[binding].getByName(name, hint === '' ? {} : { locationHint: hint });

@@ -1,16 +1,16 @@
 //! An offer as the Worker holds it: its content stays in JavaScript's memory, and the headers that
-//! never change are written once, so that serving it again costs next to nothing.
+//! never change are written once, so that serving it again costs next to nothing. One that is too large for
+//! its event is handed on as it comes, and not held.
 
 use std::{cell::RefCell, rc::Rc};
 
 use headstart_protocol::{
     kv::OfferMetadata,
-    limits::MAX_INLINE_OFFER_BYTES,
     settlement::{Content, Outcome, Settlement},
     stamps::{Point, STAMPS_HEADER},
 };
 use uuid::Uuid;
-use worker::js_sys::Uint8Array;
+use worker::{js_sys::Uint8Array, web_sys::ReadableStream};
 
 use crate::{
     http::answer::{Answer, EVENT_ID_HEADER, header_text},
@@ -33,34 +33,20 @@ pub struct Offer {
 impl Offer {
     /// Returns an offer with `content`.
     pub fn new(metadata: OfferMetadata, content: Uint8Array) -> Self {
-        let headers = Answer::new(200)
-            .header("Content-Type", &metadata.media_type)
-            .header("Cache-Control", "private, no-store")
-            .header(EVENT_ID_HEADER, &header_text(&metadata.event_id))
-            .header_lines();
         Self {
+            headers: headers(&metadata),
             metadata,
-            headers,
             content,
         }
     }
 
     /// Returns the offer as it is delivered at `now_ms`.
     pub fn answer(&self, now_ms: u64) -> Answer {
-        let stamps = self.metadata.stamps.with(Point::Delivered, now_ms);
-        Answer::new(200)
-            .lines(&self.headers)
-            .header(STAMPS_HEADER, &stamps.to_header())
-            .shared_body(&self.content)
+        delivered(&self.headers, &self.metadata, now_ms).shared_body(&self.content)
     }
 
-    /// Returns the settlement that brought it. Content too large to travel inline is left where it is.
+    /// Returns the settlement that brought it.
     pub fn settlement(&self) -> Settlement {
-        let content = if self.bytes() <= MAX_INLINE_OFFER_BYTES {
-            Content::Inline(self.content.to_vec())
-        } else {
-            Content::Positioned
-        };
         Settlement {
             event_id: self.metadata.event_id.clone(),
             source: self.metadata.source.clone(),
@@ -68,7 +54,7 @@ impl Offer {
             stamps: self.metadata.stamps,
             outcome: Outcome::Ready {
                 media_type: self.metadata.media_type.clone(),
-                content,
+                content: Content::Inline(self.content.to_vec()),
             },
         }
     }
@@ -76,6 +62,28 @@ impl Offer {
     fn bytes(&self) -> usize {
         self.content.length() as usize
     }
+}
+
+/// Returns a large offer as it is delivered at `now_ms`.
+pub fn large(metadata: &OfferMetadata, content: ReadableStream, now_ms: u64) -> Answer {
+    delivered(&headers(metadata), metadata, now_ms).stream(content)
+}
+
+/// Returns the headers that never change.
+fn headers(metadata: &OfferMetadata) -> String {
+    Answer::new(200)
+        .header("Content-Type", &metadata.media_type)
+        .header("Cache-Control", "private, no-store")
+        .header(EVENT_ID_HEADER, &header_text(&metadata.event_id))
+        .header_lines()
+}
+
+/// Returns an answer with every header.
+fn delivered(headers: &str, metadata: &OfferMetadata, now_ms: u64) -> Answer {
+    let stamps = metadata.stamps.with(Point::Delivered, now_ms);
+    Answer::new(200)
+        .lines(headers)
+        .header(STAMPS_HEADER, &stamps.to_header())
 }
 
 thread_local! {

@@ -8,13 +8,13 @@ use std::{cell::RefCell, rc::Rc};
 
 use headstart_edge_rules::lookup::{self, Age, Found, Settled, Stores, Tier};
 use headstart_protocol::{
-    kv::{OfferMetadata, offer_key},
+    kv::{OfferMetadata, large_offer_key, offer_key},
     limits::MAX_WAIT_SECONDS,
     sse,
     ticket::Ticket,
 };
 use serde::Serialize;
-use worker::{console_warn, js_sys::Uint8Array};
+use worker::{console_warn, js_sys::Uint8Array, web_sys::ReadableStream};
 
 use crate::{
     config::Config,
@@ -57,6 +57,10 @@ pub async fn get(context: &RequestContext) -> Result<Reply, Error> {
     let found = lookup::everywhere(&stores, stores.age()).await;
     let (answer, served) = match found {
         Ok(Found::Offer(offer, place)) => (offer.answer(platform::now_ms()), Served::Hit(place)),
+        Ok(Found::Large(metadata, stream)) => (
+            offer::large(&metadata, stream, platform::now_ms()),
+            Served::Hit(Tier::Kv),
+        ),
         Ok(Found::Pending) => {
             let answer = Answer::json(202, &Pending { status: "pending" })
                 .header("Cache-Control", "private, no-store")
@@ -229,10 +233,22 @@ impl<'a> WorkerStores<'a> {
             .map_err(|error| Error::Platform(format!("the metadata of {key}: {error}")))?;
         Ok(Some(Offer::new(metadata, content)))
     }
+
+    /// Asks KV, and notes how long it took. A failure counts as a miss.
+    async fn asked_kv<T>(&self, read: impl Future<Output = Result<Option<T>, Error>>) -> Option<T> {
+        let since = platform::now_ms();
+        let read = read.await;
+        self.note(Tier::Kv, since);
+        read.unwrap_or_else(|error| {
+            console_warn!("KV: {error:?}");
+            None
+        })
+    }
 }
 
 impl Stores for WorkerStores<'_> {
     type Offer = Rc<Offer>;
+    type Content = ReadableStream;
     type Error = Error;
 
     fn memory(&self) -> Option<Rc<Offer>> {
@@ -244,14 +260,13 @@ impl Stores for WorkerStores<'_> {
     }
 
     async fn kv(&self) -> Option<Rc<Offer>> {
-        let since = platform::now_ms();
-        let read = self.read_kv().await;
-        self.note(Tier::Kv, since);
-        read.unwrap_or_else(|error| {
-            console_warn!("KV: {error:?}");
-            None
-        })
-        .map(Rc::new)
+        self.asked_kv(self.read_kv()).await.map(Rc::new)
+    }
+
+    async fn large(&self, offer: &OfferMetadata) -> Option<ReadableStream> {
+        let key = large_offer_key(self.ticket.uuid(), &offer.event_id);
+        let content = platform::stream_content(&self.context.env, &key);
+        self.asked_kv(content).await
     }
 
     async fn object(&self) -> Result<Settled<Rc<Offer>>, Error> {
@@ -264,7 +279,7 @@ impl Stores for WorkerStores<'_> {
             .ok_or_else(|| Error::Platform("its answer cannot be read".to_owned()))?;
         Ok(match settled {
             Settled::Pending => Settled::Pending,
-            Settled::Positioned => Settled::Positioned,
+            Settled::Positioned(metadata) => Settled::Positioned(metadata),
             Settled::Failed(failure) => Settled::Failed(failure),
             Settled::Ready((metadata, content)) => {
                 let content = Uint8Array::from(content);

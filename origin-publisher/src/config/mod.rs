@@ -263,6 +263,9 @@ pub struct OutboxConfig {
     /// Most bytes that may wait for one edge. Where more do, because it is away or too slow, its oldest
     /// deliveries are dropped, and no other edge loses any. It is looked at every ten seconds.
     pub max_bytes_per_edge: u64,
+    /// Least bytes that are to stay free on its disk: below that no logins are taken, until a quarter more is
+    /// free; what is held is finished. 0 takes them until nothing can be written.
+    pub min_free_bytes: u64,
 }
 
 impl Default for OutboxConfig {
@@ -270,6 +273,8 @@ impl Default for OutboxConfig {
         Self {
             path: "outbox.sqlite3".into(),
             max_bytes_per_edge: 1 << 30,
+            // The write-ahead log alone has 16 MiB, and the largest offer 25.
+            min_free_bytes: 64 << 20,
         }
     }
 }

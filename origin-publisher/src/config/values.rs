@@ -47,7 +47,7 @@ const fn fraction(path: &'static str) -> Value {
 }
 
 /// Every value.
-pub const VALUES: [Value; 27] = [
+pub const VALUES: [Value; 28] = [
     text("origin.name"),
     integer("origin.grace_seconds"),
     integer("generate.workers"),
@@ -58,6 +58,7 @@ pub const VALUES: [Value; 27] = [
     integer("generate.retail.effort_limit"),
     text("outbox.path"),
     integer("outbox.max_bytes_per_edge"),
+    integer("outbox.min_free_bytes"),
     integer("tickets.ttl_seconds"),
     integer("updates.ttl_seconds"),
     text("listen.addr"),

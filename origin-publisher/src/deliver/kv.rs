@@ -7,19 +7,22 @@ use std::{
     time::Duration,
 };
 
-use headstart_client::{
-    backoff::Backoff,
-    clock::{now_ms, whole_ms},
-};
+use headstart_client::clock::{now_ms, whole_ms};
 use headstart_protocol::{
     keys::KeyRing,
-    kv::{OfferMetadata, offer_key},
-    limits::{MAX_KV_BULK_BYTES, MAX_KV_BULK_PAIRS, MIN_KV_TTL_SECONDS},
+    kv::{OfferMetadata, large_offer_key, offer_key},
+    limits::{
+        MAX_INLINE_OFFER_BYTES, MAX_KV_BULK_BYTES, MAX_KV_BULK_PAIRS, MIN_KV_TTL_SECONDS,
+        SIGNATURE_TOLERANCE_SECONDS,
+    },
     settlement::{Content, Outcome},
     stamps::Point,
     ticket::Ticket,
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     Counters,
@@ -28,6 +31,7 @@ use super::{
     kv_api::{KvApi, KvError, Pair, value_of},
     parts::{Part, Parts},
     queue::Queue,
+    resume::Resume,
 };
 use crate::{
     metrics::Metrics,
@@ -53,6 +57,12 @@ const _: () = assert!(BATCH_BYTES / 3 * 4 + MAX_KV_BULK_PAIRS * PAIR_BYTES < MAX
 /// that the provider did not write.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
+/// How much longer an entry lives than its ticket, in seconds: the edge's clock says when a ticket ends, and
+/// signatures allow this one to be so far ahead. More than the shortest life that the platform takes.
+const CLOCKS_APART_SECONDS: u64 = SIGNATURE_TOLERANCE_SECONDS;
+
+const _: () = assert!(CLOCKS_APART_SECONDS >= MIN_KV_TTL_SECONDS);
+
 /// Most offers in parts of refused batches: above that no new ones go until some of those have gone.
 const MOST_IN_PARTS: usize = 2 * MAX_KV_BULK_PAIRS;
 
@@ -73,6 +83,8 @@ pub(super) struct KvLane {
     pub(super) counters: Arc<Counters>,
     /// Counts the calls.
     pub(super) metrics: Metrics,
+    /// Changes whenever the edge is known to be well again: then the way to the provider may be, too.
+    pub(super) recovered: watch::Receiver<()>,
     /// Ends it.
     pub(super) shutdown: Shutdown,
 }
@@ -100,24 +112,28 @@ impl KvLane {
             size: BatchSize::new(MAX_KV_BULK_PAIRS),
             unwritten: Unwritten::default(),
         };
-        let mut backoff = Backoff::new(WAITS.0, WAITS.1);
-        let mut next_at = Instant::now();
+        let mut resume = Resume::new(WAITS);
+        let mut recovered = self.recovered.clone();
         loop {
             let ready = async {
                 if state.parts.is_empty() {
                     state.queue.ready().await;
                 }
-                sleep_until(next_at).await;
+                sleep_until(resume.at()).await;
             };
             tokio::select! {
                 () = ready => {}
+                Ok(()) = recovered.changed() => {
+                    resume.wake();
+                    continue;
+                }
                 () = self.shutdown.over() => return,
             }
             let (batch, part) = match self.next(&mut state).await {
                 Ok(next) => next,
                 Err(error) => {
                     tracing::debug!(edge = self.name, %error, "no offers can be taken");
-                    next_at = Instant::now() + backoff.after_failure();
+                    resume.rest();
                     continue;
                 }
             };
@@ -132,7 +148,7 @@ impl KvLane {
                 () = self.shutdown.over() => return,
             }
             let start = Instant::now();
-            next_at = start + FLUSH_EVERY;
+            resume.not_before(start + FLUSH_EVERY);
             let result = tokio::select! {
                 result = self.put(&batch) => result,
                 () = self.shutdown.over() => return,
@@ -151,7 +167,7 @@ impl KvLane {
                     if let Some(part) = part {
                         state.parts.taken(part);
                     }
-                    backoff.after_success();
+                    resume.succeeded();
                 }
                 Err(KvError::Batch(reason)) => {
                     self.refused(batch, part, &reason, &mut state).await;
@@ -166,8 +182,7 @@ impl KvLane {
                             }
                         }
                     }
-                    let wait = self.wait(&error, &mut backoff);
-                    next_at = next_at.max(Instant::now() + wait);
+                    let wait = self.wait(&error, &mut resume);
                     tracing::warn!(edge = self.name, %error, retry_in_ms = whole_ms(wait), "offers not positioned");
                 }
             }
@@ -207,18 +222,18 @@ impl KvLane {
         Ok((self.alive(pending, state).await, Some(part)))
     }
 
-    fn wait(&self, error: &KvError, backoff: &mut Backoff) -> Duration {
+    /// Takes a failure to heart. Returns how long nothing is sent.
+    fn wait(&self, error: &KvError, resume: &mut Resume) -> Duration {
         match error {
             KvError::TooMany { retry_after } => {
                 // To be left alone for no time at all is no answer: the next call would be refused, too.
                 let wait = retry_after.filter(|wait| !wait.is_zero());
                 let wait = wait.unwrap_or(PROVIDER_BLOCK);
                 self.budget.block(wait);
+                resume.not_before(Instant::now() + wait);
                 wait
             }
-            KvError::Failure { retry_after, .. } => {
-                backoff.after_failure().max(retry_after.unwrap_or_default())
-            }
+            KvError::Failure { retry_after, .. } => resume.failed(*retry_after),
             KvError::Batch(_) => FLUSH_EVERY,
         }
     }
@@ -253,23 +268,24 @@ impl KvLane {
     /// Writes a batch and keeps what came of it in the outbox. Returns what must be written again.
     async fn put(&self, batch: &[(Pending, Ticket)]) -> Result<HashSet<DeliveryId>, KvError> {
         let now_ms = now_ms();
-        let pairs: Vec<Pair<'_>> = batch
+        let (ids, pairs): (Vec<DeliveryId>, Vec<Pair<'_>>) = batch
             .iter()
-            .filter_map(|(pending, ticket)| pair(pending, ticket, now_ms))
-            .collect();
+            .filter_map(|(pending, ticket)| Some((pending.id, pair(pending, ticket, now_ms)?)))
+            .unzip();
         let unwritten: HashSet<String> = self
             .api
             .put(&pairs, &self.budget)
             .await?
             .into_iter()
             .collect();
-        let (again, done): (Vec<_>, Vec<_>) = batch
-            .iter()
-            .partition(|(_, ticket)| unwritten.contains(&offer_key(ticket.uuid())));
-        let ids = |rows: Vec<&(Pending, Ticket)>| -> Vec<DeliveryId> {
-            rows.iter().map(|(pending, _)| pending.id).collect()
-        };
-        let (again, done) = (ids(again), ids(done));
+        let (mut again, mut done) = (HashSet::new(), Vec::new());
+        for (id, pair) in ids.into_iter().zip(&pairs) {
+            if unwritten.contains(&pair.key) {
+                again.insert(id);
+            } else {
+                done.push(id);
+            }
+        }
         if !again.is_empty() {
             tracing::warn!(
                 edge = self.name,
@@ -288,7 +304,7 @@ impl KvLane {
             // They remain, and are written again after a restart, which changes nothing.
             tracing::debug!(edge = self.name, %error, "positioned, and not marked so");
         }
-        Ok(again.into_iter().collect())
+        Ok(again)
     }
 
     /// Finds, with the parts of a batch that was refused, the pair that is at fault, and drops it.
@@ -377,13 +393,18 @@ fn pair<'a>(pending: &'a Pending, ticket: &Ticket, now_ms: u64) -> Option<Pair<'
     else {
         return None;
     };
+    let key = if bytes.len() <= MAX_INLINE_OFFER_BYTES {
+        offer_key(ticket.uuid())
+    } else {
+        large_offer_key(ticket.uuid(), &settlement.event_id)
+    };
     let (value, base64) = value_of(bytes);
     let remaining_ms = pending.expires_at_ms.saturating_sub(now_ms);
     Some(Pair {
-        key: offer_key(ticket.uuid()),
+        key,
         value,
         base64,
-        expiration_ttl: remaining_ms.div_ceil(1000).max(MIN_KV_TTL_SECONDS),
+        expiration_ttl: remaining_ms.div_ceil(1000) + CLOCKS_APART_SECONDS,
         metadata: OfferMetadata {
             media_type: media_type.clone(),
             event_id: settlement.event_id.clone(),

@@ -28,9 +28,10 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// Longest part of the provider's message that is logged.
 const MAX_MESSAGE_CHARS: usize = 200;
 
-/// Error codes that come with 400 and are about no pair: a malformed token ("invalid request headers"),
-/// and an account or namespace that is not there ("no route", "namespace not found").
-const NOT_THE_PAIRS: [i64; 5] = [6003, 6004, 7000, 7003, 10013];
+/// Error codes that come with 400 and are about no pair: a malformed token ("invalid request headers") or
+/// one that is not seen ("missing ... authorization headers", 9106), and an account or namespace that is not
+/// there ("no route", "namespace not found").
+const NOT_THE_PAIRS: [i64; 6] = [6003, 6004, 7000, 7003, 9106, 10013];
 
 /// One pair of a bulk write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -6,7 +6,8 @@
 //! | How do settlements and updates reach an edge? | `events.rs` |
 //! | What is delivered next, in the order of its ticket or topic? | `queue.rs`, `order.rs` |
 //! | How is a batch of events posted, and its report read? | `post.rs` |
-//! | How does a lane of events back off and retry? | `pace.rs` |
+//! | How many events go at a time, and what if they fail? | `pace.rs` |
+//! | How does a lane back off? | `resume.rs` |
 //! | How do offers reach KV? | [`kv`] |
 //! | What does the KV API say and answer? | [`kv_api`] |
 //! | Which of a refused batch is at fault? | `parts.rs` |
@@ -26,6 +27,7 @@ mod parts;
 mod post;
 mod queue;
 pub mod rate_limit;
+mod resume;
 mod retry_after;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -195,7 +197,7 @@ impl Delivery {
                 poster: delivery.poster(edge, key, client, Way::Update, Listeners::default()),
                 way: Way::Update,
                 ticket_keys: None,
-                recovered,
+                recovered: recovered.clone(),
                 shutdown: shutdown.clone(),
             };
             delivery.tasks.spawn(lane.run());
@@ -214,6 +216,7 @@ impl Delivery {
                     outbox: outbox.clone(),
                     counters: delivery.lane(&name, Way::Kv),
                     metrics: metrics.clone(),
+                    recovered,
                     shutdown: shutdown.clone(),
                 };
                 delivery.tasks.spawn(lane.run());
@@ -302,7 +305,7 @@ impl Delivery {
     }
 
     /// Returns what is to be told whenever an edge is known to be well again, such as by the welcome of its
-    /// link: its events and updates then go at once.
+    /// link: what waits for it then goes at once.
     pub fn recovery(&mut self, edge: &str) -> watch::Sender<()> {
         let recovery = self.recoveries.entry(edge.to_owned()).or_default();
         recovery.clone()

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use headstart_client::{backoff::Backoff, clock::whole_ms};
+use headstart_client::clock::whole_ms;
 use headstart_protocol::limits::MAX_EVENTS_PER_BATCH;
 use tokio::time::Instant;
 
-use super::{batch_size::BatchSize, post::Failure};
+use super::{batch_size::BatchSize, post::Failure, resume::Resume};
 
 /// Batches on their way at once. More than one, so that a batch does not wait for the answer to the
 /// one before; few, since an edge that is slow is not made faster by more.
@@ -18,21 +18,15 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// How long an event that the edge asked for again waits; jitter adds up to as much again.
 const EVENT_WAIT_MS: u64 = 300;
 
-/// How long after a failure of the outbox itself it is tried again.
-const OUTBOX_WAIT: Duration = Duration::from_secs(1);
-
 /// The pace of one lane.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// What is delivered, for the log: `events` or `updates`.
     what: &'static str,
     edge: String,
-    backoff: Backoff,
+    resume: Resume,
     size: BatchSize,
     failing: bool,
-    resume_at: Instant,
-    /// Until when the edge asked to be left alone.
-    leave_until: Instant,
 }
 
 impl Pace {
@@ -40,11 +34,9 @@ impl Pace {
         Self {
             what,
             edge: edge.to_owned(),
-            backoff: Backoff::new(WAITS.0, WAITS.1),
+            resume: Resume::new(WAITS),
             size: BatchSize::new(MAX_EVENTS_PER_BATCH),
             failing: false,
-            resume_at: Instant::now(),
-            leave_until: Instant::now(),
         }
     }
 
@@ -61,7 +53,7 @@ impl Pace {
 
     /// Returns when the next batch may go.
     pub(super) fn resume_at(&self) -> Instant {
-        self.resume_at
+        self.resume.at()
     }
 
     /// Returns when an event that the edge asked for again may go.
@@ -78,14 +70,10 @@ impl Pace {
                 tracing::info!(edge = self.edge, "{} are delivered again", self.what);
             }
             self.failing = false;
-            self.backoff.after_success();
+            self.resume.succeeded();
             return;
         };
-        let now = Instant::now();
-        let asked = failure.retry_after.unwrap_or_default();
-        let wait = self.backoff.after_failure().max(asked);
-        self.resume_at = self.resume_at.max(now + wait);
-        self.leave_until = self.leave_until.max(now + asked);
+        let wait = self.resume.failed(failure.retry_after);
         self.failing = true;
         tracing::warn!(
             edge = self.edge,
@@ -98,13 +86,12 @@ impl Pace {
 
     /// Ends the back-off: the edge is known to be well again. What it asked for itself stays.
     pub(super) fn wake(&mut self) {
-        self.backoff.after_success();
-        self.resume_at = self.leave_until;
+        self.resume.wake();
     }
 
     /// Waits a moment: the outbox itself failed.
     pub(super) fn rest(&mut self) {
-        self.resume_at = Instant::now() + OUTBOX_WAIT;
+        self.resume.rest();
     }
 }
 

@@ -128,7 +128,12 @@ async fn large_content_is_in_kv_before_an_event_names_it() {
     outbox.commit(entry.clone()).await.unwrap();
     assert!(delivery.flush(Duration::from_secs(20)).await.unwrap());
     let ids = [
-        format!("kv \"offer:{}\"", entry.ticket.uuid()),
+        // Under a key that nobody can have asked for before.
+        format!(
+            "kv \"offer:{}:{}\"",
+            entry.ticket.uuid(),
+            entry.settlement.event_id
+        ),
         format!("event {}", entry.settlement.event_id),
     ];
     assert_eq!(edge.came(), ids);

@@ -2,7 +2,7 @@
 //! heals. What fails is said here, once in a while; whoever wrote or read need not say it again.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -60,6 +60,11 @@ impl Health {
             failure: Mutex::default(),
             damage: watch::Sender::new(None),
         }
+    }
+
+    /// Returns where the file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Notes that something failed.

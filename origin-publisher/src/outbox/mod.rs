@@ -518,6 +518,19 @@ impl Outbox {
         Ok(())
     }
 
+    /// Returns how many bytes of its disk are free for this program.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn free_bytes(&self) -> std::io::Result<u64> {
+        let path = self.inner.health.path().to_owned();
+        tokio::task::spawn_blocking(move || {
+            let disk = rustix::fs::statvfs(&path)?;
+            Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+        })
+        .await?
+    }
+
     /// Waits until its file is found to be damaged: nothing that is in it or comes into it is safe then.
     pub async fn damaged(&self) -> OutboxError {
         self.inner.health.damaged().await

@@ -185,13 +185,7 @@ fn deployments_of_one_account_share_nothing_and_are_deployed_without_a_warning()
             table(&config),
             &["--secrets-file", "edge.env"],
         );
-        for binding in [
-            "DESKS",
-            "TOPICS",
-            "RELAYS",
-            "LOGIN_LIMIT",
-            "TOKEN_KEYS",
-        ] {
+        for binding in ["DESKS", "TOPICS", "RELAYS", "LOGIN_LIMIT", "TOKEN_KEYS"] {
             assert!(
                 said.contains(&format!("env.{binding} (")),
                 "{binding}:\n{said}"

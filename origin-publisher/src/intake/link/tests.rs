@@ -138,6 +138,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 struct Running {
     edge: FakeEdge,
     outbox: Outbox,
+    pipeline: Pipeline,
     recovered: watch::Receiver<()>,
     shutdown: Shutdown,
     links: JoinHandle<()>,
@@ -149,6 +150,7 @@ impl Running {
     async fn new(queue: usize) -> Self {
         let edge = FakeEdge::new().await;
         let (outbox, folder) = testing::outbox(false);
+        let pipeline = testing::pipeline(&outbox, queue, LONG);
         let (recovery, recovered) = watch::channel(());
         let shutdown = Shutdown::default();
         let links = Links {
@@ -162,13 +164,14 @@ impl Running {
             origin: "test".to_owned(),
             instance: "run".to_owned(),
             capacity: 1 + queue,
-            pipeline: testing::pipeline(&outbox, queue, LONG),
+            pipeline: pipeline.clone(),
             recovery,
             shutdown: shutdown.clone(),
         };
         Self {
             edge,
             outbox,
+            pipeline,
             recovered,
             shutdown,
             links: tokio::spawn(keep(links)),
@@ -537,6 +540,31 @@ async fn an_origin_that_can_keep_nothing_hands_back_what_it_holds_and_takes_no_m
     );
     link.lease("l4", login_event("anna", &ticket()), LONG).await;
     assert_eq!(link.hear().await, ack("l4"));
+}
+
+#[tokio::test]
+async fn an_origin_whose_disk_is_low_finishes_what_it_holds_and_takes_no_more_until_it_is_not() {
+    let running = Running::new(4).await;
+    let (mut link, _) = running.edge.welcome(1).await;
+    let second = Duration::from_secs(1);
+    link.lease("l1", login_event("sleeps", &ticket()), second)
+        .await;
+    while running.pipeline.status().running == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    running.pipeline.breaker().see_free(10, 100);
+    assert_eq!(link.hear().await, FromOrigin::Drain {});
+    link.lease("l2", login_event("anna", &ticket()), LONG).await;
+    assert_eq!(link.hear().await, release("l2"));
+    assert_eq!(link.hear().await, ack("l1"));
+    running.pipeline.breaker().see_free(125, 100);
+    let hello = link.hear().await;
+    assert!(
+        matches!(hello, FromOrigin::Hello { capacity: 5, .. }),
+        "{hello:?}"
+    );
+    link.lease("l3", login_event("anna", &ticket()), LONG).await;
+    assert_eq!(link.hear().await, ack("l3"));
 }
 
 #[tokio::test]

@@ -36,6 +36,9 @@ pub(super) async fn login(
     if inner.shutdown.is_draining() || status.queued >= status.queue_limit {
         return Err(Refusal::Busy);
     }
+    if inner.pipeline.breaker().low_disk().is_some() {
+        return Err(Refusal::NotKept);
+    }
     let (ticket, is_new) = inner
         .admission
         .ticket(message.as_ref(), now_ms, || inner.pipeline.mint(now_ms))?;

@@ -101,10 +101,15 @@ impl Listener {
     }
 }
 
-/// Answers how the origin does: 503 with a reason while its outbox fails.
+/// Answers how the origin does: 503 with a reason while its outbox fails, or its disk is low.
 async fn healthz(State(listener): State<Listener>) -> (StatusCode, Json<Value>) {
     let status = listener.inner.pipeline.status();
+    let low_disk = || {
+        let low = listener.inner.pipeline.breaker().low_disk();
+        low.map(|low| low.to_string())
+    };
     let failure = listener.inner.pipeline.outbox().failure();
+    let failure = failure.map(|failure| failure.to_string()).or_else(low_disk);
     let mut body = json!({
         "status": if failure.is_some() { "failing" } else { "ok" },
         "node": listener.inner.node,
@@ -116,7 +121,7 @@ async fn healthz(State(listener): State<Listener>) -> (StatusCode, Json<Value>) 
     let Some(failure) = failure else {
         return (StatusCode::OK, Json(body));
     };
-    body["reason"] = failure.to_string().into();
+    body["reason"] = failure.into();
     (StatusCode::SERVICE_UNAVAILABLE, Json(body))
 }
 

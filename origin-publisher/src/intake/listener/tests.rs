@@ -25,6 +25,7 @@ struct Running {
     url: String,
     client: Client,
     outbox: Outbox,
+    pipeline: Pipeline,
     shutdown: Shutdown,
     _folder: TempDir,
 }
@@ -32,9 +33,10 @@ struct Running {
 impl Running {
     async fn new(auth: Auth, queue: usize) -> Self {
         let (outbox, folder) = testing::outbox(false);
+        let pipeline = testing::pipeline(&outbox, queue, Duration::from_millis(300));
         let shutdown = Shutdown::default();
         let listener = Listener::new(
-            testing::pipeline(&outbox, queue, Duration::from_millis(300)),
+            pipeline.clone(),
             auth,
             Some(key(3).into()),
             "https://edge.example".to_owned(),
@@ -48,6 +50,7 @@ impl Running {
             url,
             client: http_client::build().unwrap(),
             outbox,
+            pipeline,
             shutdown,
             _folder: folder,
         }
@@ -57,6 +60,12 @@ impl Running {
         self.client
             .post(format!("{}{path}", self.url))
             .body(body.to_owned())
+    }
+
+    async fn healthz(&self) -> (u16, Value) {
+        let url = format!("{}/healthz", self.url);
+        let answer = self.client.get(url).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
     async fn login(&self, user: &str) -> Response {
@@ -276,14 +285,27 @@ async fn a_shutdown_answers_what_is_in_work() {
 }
 
 #[tokio::test]
+async fn healthz_says_why_no_login_is_taken_while_the_disk_is_low() {
+    let running = Running::new(Auth::Open, 4).await;
+    let breaker = running.pipeline.breaker();
+    breaker.see_free(90, 100);
+    assert_eq!(running.login("anna").await.status(), 503);
+    let (status, body) = running.healthz().await;
+    assert_eq!((status, &body["status"]), (503, &json!("failing")));
+    let reason = body["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("90 bytes of the outbox's disk"),
+        "{reason}"
+    );
+    breaker.see_free(125, 100);
+    assert_eq!(running.login("anna").await.status(), 202);
+    assert_eq!(running.healthz().await.0, 200);
+}
+
+#[tokio::test]
 async fn healthz_says_why_no_login_is_taken_while_the_disk_is_full() {
     let running = Running::new(Auth::Open, 4).await;
-    let healthz = async || {
-        let url = format!("{}/healthz", running.url);
-        let answer = running.client.get(url).send().await.unwrap();
-        let status = answer.status().as_u16();
-        (status, answer.json::<Value>().await.unwrap())
-    };
+    let healthz = async || running.healthz().await;
     assert_eq!(healthz().await.0, 200);
     running.outbox.set_full(true).await;
     let mut logins = 0;
