@@ -13,6 +13,7 @@
 //! | `LOGIN_DESKS` | 1 | over how many desks logins are spread; 1 to 256 |
 //! | `DESK_REGIONS` | none | in which part of the world each desk is, comma separated: `weur,enam` |
 //! | `DESK_WAITERS` | 5000 | most streams and long polls at one desk; 1 to 30,000 |
+//! | `DESK_BYTES` | 4 GB | how much one desk stores before it takes no more logins; 1 MB to 4 GB |
 //! | `LOGINS_UNDER_WAY` | 64 | most logins that an isolate brings to the desks at a time; 1 to 10,000 |
 //! | `LOGIN_TIMEOUT_SECONDS` | 30 | until a login that no origin takes fails; 1 to 600 |
 //! | `LEASE_SECONDS` | 30 | until a login that is not acked goes to another origin; 1 to 600 |
@@ -103,6 +104,8 @@ pub struct DeskSettings {
     pub regions: Vec<Region>,
     /// Most streams and long polls at one of them.
     pub waiters: u32,
+    /// How much one of them stores before it takes no more logins, in bytes.
+    pub bytes: usize,
     /// Most logins that an isolate brings to them at a time.
     pub under_way: u32,
     /// Their time-outs.
@@ -261,6 +264,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             count: u16::try_from(count).unwrap_or(1),
             regions: regions.unwrap_or_default(),
             waiters: self.number("DESK_WAITERS", 5000, 1..=30_000),
+            bytes: self.number("DESK_BYTES", 4_000_000_000, 1_000_000..=4_000_000_000) as usize,
             under_way: self.number("LOGINS_UNDER_WAY", 64, 1..=10_000),
             times,
         }

@@ -116,6 +116,7 @@ pub async fn serve(
             capacity: capacity.div_ceil(config.edges.len()),
             pipeline: pipeline.clone(),
             recovery: delivery.recovery(&edge.name()),
+            stalled: delivery.stalled(&edge.name()).subscribe(),
             shutdown: shutdown.clone(),
         }));
     }

@@ -61,6 +61,9 @@ const CLEAN_UP_DELAY_MS: u64 = 1_000;
 /// How often what has expired is deleted, in milliseconds.
 const SWEEP_EVERY_MS: u64 = 60_000;
 
+/// The same while the desk is full, in milliseconds.
+const SWEEP_FULL_EVERY_MS: u64 = 5_000;
+
 /// After how long the alarm's work is tried again where it failed, in milliseconds.
 const RETRY_MS: u64 = 5_000;
 
@@ -75,6 +78,8 @@ pub struct DeskObject {
     waiters: Waiters,
     /// When what has expired is deleted, where anything is stored.
     sweep_at: Cell<Option<u64>>,
+    /// It stores as much as it may.
+    is_full: Cell<bool>,
     /// For the next deadline.
     alarm: Alarm,
 }
@@ -100,6 +105,7 @@ impl ObjectHandlers for DeskObject {
             store: Lazy::default(),
             desk: Loaded::default(),
             sweep_at: Cell::new(None),
+            is_full: Cell::new(false),
             alarm: Alarm::default(),
         }
     }
@@ -216,6 +222,9 @@ impl DeskObject {
         let id = Uuid::try_parse(&login.event.id)
             .map_err(|error| Error::Platform(format!("a login's id: {error}")))?;
         self.check_links(now_ms)?;
+        if self.is_full.get() {
+            return Ok(Enqueued::Full);
+        }
         let Ok(effects) = self.with_desk(|desk| desk.enqueue(id, now_ms))? else {
             return Ok(Enqueued::Full);
         };
@@ -234,7 +243,7 @@ impl DeskObject {
             self.store_effects(store, &effects, Some(&fresh))
         })?;
         self.tell_links(effects, Some(&fresh), now_ms)?;
-        self.sweep_later(now_ms);
+        self.sweep_within(SWEEP_EVERY_MS, now_ms);
         Ok(Enqueued::Stored)
     }
 
@@ -246,7 +255,7 @@ impl DeskObject {
     ) -> Result<Reply, Error> {
         let body = platform::read_whole(request).await?;
         let results = self.settle_all(Event::batch_from_json(&body)?, now_ms, config)?;
-        self.sweep_later(now_ms);
+        self.check_size(now_ms, config)?;
         self.arm().await?;
         Ok(Answer::json(200, &results).into())
     }
@@ -374,7 +383,7 @@ impl DeskObject {
             desks: config.desks.count.into(),
             lease_ms: config.desks.times.lease_ms,
         })?;
-        self.sweep_later(head.now_ms);
+        self.sweep_within(SWEEP_EVERY_MS, head.now_ms);
         self.arm().await?;
         Ok(Answer::socket(&client).into())
     }
@@ -462,19 +471,29 @@ impl DeskObject {
         let store = self.store()?;
         let life_ms = config.ticket_times.ttl_ms + CLEAN_UP_DELAY_MS;
         let has_more = store.sweep(now_ms.saturating_sub(life_ms), now_ms)?;
-        let next = if has_more {
-            Some(now_ms + 1)
-        } else {
-            store.has_rows()?.then_some(now_ms + SWEEP_EVERY_MS)
-        };
-        self.sweep_at.set(next);
+        self.sweep_at.set(has_more.then_some(now_ms + 1));
+        if !has_more && store.has_rows()? {
+            self.check_size(now_ms, config)?;
+        }
         Ok(())
     }
 
-    fn sweep_later(&self, now_ms: u64) {
-        if self.sweep_at.get().is_none() {
-            self.sweep_at.set(Some(now_ms + SWEEP_EVERY_MS));
-        }
+    /// Finds out whether there is room for more, and sweeps again in time.
+    fn check_size(&self, now_ms: u64, config: &Config) -> Result<(), Error> {
+        self.is_full.set(self.store()?.bytes() > config.desks.bytes);
+        let every_ms = if self.is_full.get() {
+            SWEEP_FULL_EVERY_MS
+        } else {
+            SWEEP_EVERY_MS
+        };
+        self.sweep_within(every_ms, now_ms);
+        Ok(())
+    }
+
+    fn sweep_within(&self, ms: u64, now_ms: u64) {
+        let at = now_ms + ms;
+        let sooner = self.sweep_at.get().map_or(at, |before| before.min(at));
+        self.sweep_at.set(Some(sooner));
     }
 
     /// Finds out which links are dead, of those that the desk has not heard for long.
@@ -650,7 +669,7 @@ impl DeskObject {
         let (desk, effects) = Desk::restore(config.desks.times, store.logins()?, links, now_ms);
         self.desk.load(desk);
         if store.has_rows()? {
-            self.sweep_later(now_ms);
+            self.check_size(now_ms, config)?;
         }
         self.perform(effects, now_ms)
     }

@@ -174,6 +174,11 @@ impl DeskStore {
         Ok(())
     }
 
+    /// Returns how much is stored, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.0.database_size()
+    }
+
     /// Returns whether anything is stored that a sweep will delete one day.
     ///
     /// # Errors

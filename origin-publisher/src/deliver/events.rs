@@ -38,6 +38,8 @@ pub(super) struct EventLane {
     pub(super) ticket_keys: Option<KeyRing>,
     /// Changes whenever the edge is known to be well again.
     pub(super) recovered: watch::Receiver<()>,
+    /// Told whether it is stalled.
+    pub(super) stalled: watch::Sender<bool>,
     /// Ends it.
     pub(super) shutdown: Shutdown,
 }
@@ -76,6 +78,8 @@ impl EventLane {
                     let Ok(done) = done else { continue };
                     if done.count > 0 {
                         pace.learn(done.count, done.took, done.failure.as_ref());
+                        let is_stalled = pace.is_stalled();
+                        lane.stalled.send_if_modified(|was| std::mem::replace(was, is_stalled) != is_stalled);
                     }
                     // After a failure of the whole, the lane itself waits.
                     let at = if done.failure.is_some() { Instant::now() } else { Pace::again_at() };

@@ -144,6 +144,7 @@ pub struct Delivery {
     lanes: Vec<Lane>,
     /// By the edge's name.
     recoveries: HashMap<String, watch::Sender<()>>,
+    stalls: HashMap<String, watch::Sender<bool>>,
     tasks: TaskTracker,
 }
 
@@ -190,6 +191,7 @@ impl Delivery {
                 way: Way::Event,
                 ticket_keys: Some(secrets.ticket.value.clone()),
                 recovered: recovered.clone(),
+                stalled: delivery.stalled(&name),
                 shutdown: shutdown.clone(),
             };
             delivery.tasks.spawn(lane.run());
@@ -198,6 +200,7 @@ impl Delivery {
                 way: Way::Update,
                 ticket_keys: None,
                 recovered: recovered.clone(),
+                stalled: watch::Sender::new(false),
                 shutdown: shutdown.clone(),
             };
             delivery.tasks.spawn(lane.run());
@@ -242,6 +245,7 @@ impl Delivery {
                 way: Way::Update,
                 ticket_keys: None,
                 recovered: delivery.recovery(&edge.name()).subscribe(),
+                stalled: watch::Sender::new(false),
                 shutdown: shutdown.clone(),
             };
             delivery.tasks.spawn(lane.run());
@@ -256,6 +260,7 @@ impl Delivery {
             metrics,
             lanes: Vec::new(),
             recoveries: HashMap::new(),
+            stalls: HashMap::new(),
             tasks: TaskTracker::new(),
         }
     }
@@ -309,6 +314,12 @@ impl Delivery {
     pub fn recovery(&mut self, edge: &str) -> watch::Sender<()> {
         let recovery = self.recoveries.entry(edge.to_owned()).or_default();
         recovery.clone()
+    }
+
+    /// Returns what tells whether an edge has taken no settlements for long: none is to be made for it then.
+    pub fn stalled(&mut self, edge: &str) -> watch::Sender<bool> {
+        let stalled = self.stalls.entry(edge.to_owned());
+        stalled.or_insert_with(|| watch::Sender::new(false)).clone()
     }
 
     /// Returns the counts of each edge and way.

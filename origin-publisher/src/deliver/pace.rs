@@ -18,6 +18,10 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// How long an event that the edge asked for again waits; jitter adds up to as much again.
 const EVENT_WAIT_MS: u64 = 300;
 
+/// After how long without a success a lane that fails is stalled: no login is to be taken whose offer would
+/// wait with what is there.
+const STALLED_AFTER: Duration = Duration::from_secs(2);
+
 /// The pace of one lane.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -26,7 +30,7 @@ pub(super) struct Pace {
     edge: String,
     resume: Resume,
     size: BatchSize,
-    failing: bool,
+    failing_since: Option<Instant>,
 }
 
 impl Pace {
@@ -36,14 +40,18 @@ impl Pace {
             edge: edge.to_owned(),
             resume: Resume::new(WAITS),
             size: BatchSize::new(MAX_EVENTS_PER_BATCH),
-            failing: false,
+            failing_since: None,
         }
     }
 
     /// Batches that may be on their way at once. While the edge fails, one at a time finds out whether
     /// it is well again.
     pub(super) fn parallel(&self) -> usize {
-        if self.failing { 1 } else { PARALLEL }
+        if self.failing_since.is_some() {
+            1
+        } else {
+            PARALLEL
+        }
     }
 
     /// Returns the most events of the next batch.
@@ -66,15 +74,14 @@ impl Pace {
     pub(super) fn learn(&mut self, count: usize, took: Duration, failure: Option<&Failure>) {
         self.size.learn(count, took);
         let Some(failure) = failure else {
-            if self.failing {
+            if self.failing_since.take().is_some() {
                 tracing::info!(edge = self.edge, "{} are delivered again", self.what);
             }
-            self.failing = false;
             self.resume.succeeded();
             return;
         };
         let wait = self.resume.failed(failure.retry_after);
-        self.failing = true;
+        self.failing_since.get_or_insert_with(Instant::now);
         tracing::warn!(
             edge = self.edge,
             reason = failure.reason,
@@ -82,6 +89,12 @@ impl Pace {
             "{} not delivered",
             self.what
         );
+    }
+
+    /// Returns whether it has failed for long, and goes on failing.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.failing_since
+            .is_some_and(|since| since.elapsed() >= STALLED_AFTER)
     }
 
     /// Ends the back-off: the edge is known to be well again. What it asked for itself stays.

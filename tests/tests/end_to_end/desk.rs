@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use headstart_protocol::{report::Status, ticket::Ticket};
 use headstart_tests::{
     client::{Client, ticket_of},
@@ -219,4 +220,68 @@ async fn who_waits_when_the_ticket_expires_is_told_so_by_every_way() {
     assert_eq!(reason(told.event.json_data()), "expired");
     assert_eq!(reason(message.json_data()), "expired");
     let _ = polled.expect_problem(410);
+}
+
+#[tokio::test]
+async fn a_desk_that_stores_as_much_as_it_may_takes_no_logins_until_tickets_have_expired() {
+    let config = EdgeConfig::default()
+        .var("DESK_BYTES", 1_000_000)
+        .var("TICKET_TTL_SECONDS", 6);
+    let edge = Edge::start(config).await;
+    let client = edge.client();
+    let _ = client.login("17850").await;
+    let offer = json!("x".repeat(200_000));
+    for _ in 0..8 {
+        client.settle(&ready(&fresh_ticket(), &offer)).await;
+    }
+    let full = client.login_call("17850", &json!({})).send().await;
+    assert!(full.expect_problem(503).kind.ends_with("backlog-full"));
+    until("the desk to have room", async || {
+        let answer = client.login_call("17850", &json!({})).send().await;
+        (answer.status == 202).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn logins_that_are_too_many_at_a_time_are_refused_and_none_that_is_taken_is_lost() {
+    let config = EdgeConfig::default()
+        .var("LOGINS_UNDER_WAY", 4)
+        .var("LOGIN_TIMEOUT_SECONDS", 2);
+    let edge = Edge::start(config).await;
+    let client = edge.client();
+    let logins = (0..100).map(|user| {
+        let call = client.login_call(&user.to_string(), &json!({}));
+        async move { call.send().await }
+    });
+    let answers = join_all(logins).await;
+    let (taken, refused): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|answer| answer.status == 202);
+    assert!(taken.len() >= 4 && !refused.is_empty(), "{}", taken.len());
+    for answer in refused {
+        assert_eq!(answer.header("retry-after"), "5");
+        assert!(answer.expect_problem(503).kind.ends_with("backlog-full"));
+    }
+    for answer in taken {
+        let ticket = ticket_of(&answer);
+        let _ = client.offer_within(&ticket, 50).await.expect_problem(502);
+    }
+    // Nothing is under way any more.
+    let _ = client.login("17850").await;
+}
+
+#[tokio::test]
+async fn a_panic_of_the_worker_ends_one_request_and_nobodys_waiting() {
+    let edge = Edge::start(EdgeConfig::default().around("faults/panic.mjs")).await;
+    let (client, ticket) = (edge.client(), fresh_ticket());
+    let (stream, ws) = (client.events(&ticket).await, client.ws(&ticket).await);
+    let call = client.login_call("17850", &json!({}));
+    let broken = call.header("x-panic", "1").send().await;
+    assert_eq!(broken.status, 500);
+    let _ = client.login("17850").await;
+    assert!(edge.log().contains("Reinitializing Wasm application"));
+    let event = ready(&ticket, &json!([1]));
+    client.settle(&event).await;
+    assert_eq!(stream.only().await.id, event.id);
+    assert_eq!(ws.only().await.id, event.id);
 }

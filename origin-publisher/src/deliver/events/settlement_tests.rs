@@ -90,6 +90,7 @@ struct Running {
     outbox: Outbox,
     counters: Arc<Counters>,
     recovery: watch::Sender<()>,
+    stalled: watch::Sender<bool>,
     shutdown: Shutdown,
     lane: Option<EventLane>,
     _server: MockServer,
@@ -107,7 +108,7 @@ impl Running {
             .await;
         let (outbox, folder) = testing::outbox(false);
         let (counters, shutdown) = (Arc::new(Counters::default()), Shutdown::default());
-        let recovery = watch::Sender::new(());
+        let (recovery, stalled) = (watch::Sender::new(()), watch::Sender::new(false));
         let lane = EventLane {
             poster: Poster {
                 name: "edge".to_owned(),
@@ -121,6 +122,7 @@ impl Running {
             way: Way::Event,
             ticket_keys: Some(ticket_keys()),
             recovered: recovery.subscribe(),
+            stalled: stalled.clone(),
             shutdown: shutdown.clone(),
         };
         Self {
@@ -128,6 +130,7 @@ impl Running {
             outbox,
             counters,
             recovery,
+            stalled,
             shutdown,
             lane: Some(lane),
             _server: server,
@@ -248,6 +251,23 @@ async fn an_edge_that_is_known_to_be_well_again_gets_everything_at_once() {
     running.deliver(vec![offer(b"1")]).await;
     let waited = back_at.await.unwrap().elapsed();
     assert!(waited < Duration::from_secs(1), "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_lane_that_has_failed_for_long_is_stalled_until_it_delivers() {
+    let mut running = Running::new().await;
+    running.edge.0.lock().unwrap().whole = vec![ResponseTemplate::new(401); 7];
+    let mut stalled = running.stalled.subscribe();
+    let seen = tokio::spawn(async move {
+        let mut seen = vec![*stalled.borrow_and_update()];
+        while stalled.changed().await.is_ok() {
+            seen.push(*stalled.borrow_and_update());
+        }
+        seen
+    });
+    running.deliver(vec![offer(b"1")]).await;
+    drop(running);
+    assert_eq!(seen.await.unwrap(), [false, true, false]);
 }
 
 #[tokio::test]

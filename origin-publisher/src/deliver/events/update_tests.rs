@@ -143,6 +143,7 @@ impl Running {
             way: Way::Update,
             ticket_keys: None,
             recovered: watch::channel(()).1,
+            stalled: watch::Sender::new(false),
             shutdown: shutdown.clone(),
         };
         Self {

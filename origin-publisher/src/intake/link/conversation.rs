@@ -150,9 +150,8 @@ async fn speak(
     desks.send_if_modified(|known| std::mem::replace(known, count) != count);
     links.pipeline.learn_desks(count);
     let capacity = capacity_of_one(links.capacity, count);
-    let breaker = links.pipeline.breaker();
-    let mut is_tripped = breaker.is_tripped();
-    let wanted = if is_tripped { 0 } else { capacity };
+    let mut takes_logins = links.takes_logins();
+    let wanted = if takes_logins { capacity } else { 0 };
     for hello in hellos(links, wanted, &desk.held) {
         link.say(&hello).await?;
     }
@@ -218,20 +217,20 @@ async fn speak(
                 link.say(&FromOrigin::Drain {}).await?;
                 drain_said = true;
             }
-            () = breaker.turns(!is_tripped), if !drain_said => {
-                is_tripped = !is_tripped;
-                if is_tripped {
-                    link.say(&FromOrigin::Drain {}).await?;
-                } else {
+            () = links.turns(!takes_logins), if !drain_said => {
+                takes_logins = !takes_logins;
+                if takes_logins {
                     for hello in hellos(links, capacity, &desk.held) {
                         link.say(&hello).await?;
                     }
+                } else {
+                    link.say(&FromOrigin::Drain {}).await?;
                 }
             }
             _ = pings.tick() => link.send(Message::text(PING_TEXT)).await?,
             heard = link.hear() => match heard? {
                 Some(FromEdge::Lease { lease, expires_in_ms, event }) => {
-                    if drain_said {
+                    if drain_said || !takes_logins {
                         // Sent before the edge heard of the drain.
                         link.say(&FromOrigin::Release { lease }).await?;
                     } else if desk.held.insert(lease.clone()) {

@@ -47,8 +47,33 @@ pub struct Links {
     pub pipeline: Pipeline,
     /// Told when the edge welcomes a link, and so is well.
     pub recovery: watch::Sender<()>,
+    /// Whether the edge has taken no settlements for long: no logins are taken from it then.
+    pub stalled: watch::Receiver<bool>,
     /// Ends the links.
     pub shutdown: Shutdown,
+}
+
+impl Links {
+    /// Returns whether logins are taken: what comes of them can be kept, and delivered.
+    fn takes_logins(&self) -> bool {
+        !self.pipeline.breaker().is_tripped() && !*self.stalled.borrow()
+    }
+
+    /// Waits until logins are taken, or are not.
+    async fn turns(&self, takes_logins: bool) {
+        let breaker = self.pipeline.breaker();
+        let mut stalled = self.stalled.clone();
+        loop {
+            let is_tripped = breaker.is_tripped();
+            if takes_logins != (is_tripped || *stalled.borrow_and_update()) {
+                return;
+            }
+            tokio::select! {
+                () = breaker.turns(!is_tripped) => {}
+                Ok(()) = stalled.changed() => {}
+            }
+        }
+    }
 }
 
 /// Keeps a link to every desk of the edge until the shutdown; returns once all have ended.

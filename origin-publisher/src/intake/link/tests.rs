@@ -140,6 +140,7 @@ struct Running {
     outbox: Outbox,
     pipeline: Pipeline,
     recovered: watch::Receiver<()>,
+    stalled: watch::Sender<bool>,
     shutdown: Shutdown,
     links: JoinHandle<()>,
     folder: TempDir,
@@ -152,6 +153,7 @@ impl Running {
         let (outbox, folder) = testing::outbox(false);
         let pipeline = testing::pipeline(&outbox, queue, LONG);
         let (recovery, recovered) = watch::channel(());
+        let stalled = watch::Sender::new(false);
         let shutdown = Shutdown::default();
         let links = Links {
             edge: EdgeConfig {
@@ -166,6 +168,7 @@ impl Running {
             capacity: 1 + queue,
             pipeline: pipeline.clone(),
             recovery,
+            stalled: stalled.subscribe(),
             shutdown: shutdown.clone(),
         };
         Self {
@@ -173,6 +176,7 @@ impl Running {
             outbox,
             pipeline,
             recovered,
+            stalled,
             shutdown,
             links: tokio::spawn(keep(links)),
             folder,
@@ -354,9 +358,9 @@ async fn a_login_leased_again_while_in_work_is_generated_once() {
     link.lease("l1", login_event("sleeps", &ticket), short)
         .await;
     link.lease("l2", login_event("sleeps", &ticket), LONG).await;
-    assert_eq!(link.hear().await, ack("l1"));
     // The second would take far longer than this test waits, were it generated.
-    assert_eq!(link.hear().await, ack("l2"));
+    let leases = ["l1", "l2"].map(str::to_owned).to_vec();
+    assert_eq!(link.hear().await, FromOrigin::Ack { leases });
     assert_eq!(running.settled().await.len(), 1);
 }
 
@@ -491,6 +495,26 @@ async fn every_desk_has_a_link_with_its_share_of_the_capacity() {
     }
     desks.sort();
     assert_eq!(desks, ["desk=0", "desk=1", "desk=2"]);
+}
+
+#[tokio::test]
+async fn an_origin_whose_events_the_edge_does_not_take_takes_no_logins_until_it_does() {
+    let running = Running::new(4).await;
+    let (mut link, _) = running.edge.welcome(1).await;
+    running.stalled.send_replace(true);
+    assert_eq!(link.hear().await, FromOrigin::Drain {});
+    drop(link);
+    let (mut link, hello) = running.edge.welcome(1).await;
+    assert!(
+        matches!(hello, FromOrigin::Hello { capacity: 0, .. }),
+        "{hello:?}"
+    );
+    running.stalled.send_replace(false);
+    let hello = link.hear().await;
+    assert!(
+        matches!(hello, FromOrigin::Hello { capacity: 5, .. }),
+        "{hello:?}"
+    );
 }
 
 #[tokio::test]
