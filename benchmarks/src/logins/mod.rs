@@ -102,10 +102,10 @@ pub async fn run(effort: &Effort) -> anyhow::Result<()> {
         }
     }
     for climb in &mut climbs {
-        climb.taken("after the steps").await?;
+        climb.taken("after the steps").await;
     }
     let overload = climbs[0].overload(&offer, effort).await?;
-    climbs[0].taken("after the overload").await?;
+    climbs[0].taken("after the overload").await;
     report::print(&climbs, &overload, &offer);
     Ok(())
 }
@@ -135,7 +135,7 @@ impl Climb {
             steps: Vec::new(),
             resources: Vec::new(),
         };
-        climb.taken("before").await?;
+        climb.taken("before").await;
         Ok(climb)
     }
 
@@ -173,20 +173,13 @@ impl Climb {
     }
 
     /// Notes what the server holds now that nobody is connected.
-    async fn taken(&mut self, when: &'static str) -> anyhow::Result<()> {
+    async fn taken(&mut self, when: &'static str) {
         self.site.http.close();
         tokio::time::sleep(QUIET).await;
-        let worker = self.site.worker();
-        let process = worker.process();
         self.resources.push(Taken {
             when,
-            tickets: self.site.users(),
-            resources: Resources {
-                open_files: process.open_files()?,
-                memory: process.resident()?,
-                objects: worker.all_objects(),
-            },
+            logins: self.site.users(),
+            resources: Resources::of(self.site.worker()),
         });
-        Ok(())
     }
 }
