@@ -169,7 +169,7 @@ fn print_resources(climbs: &[Climb]) {
     ];
     let rows = climbs.iter().flat_map(|climb| {
         climb.resources.iter().map(|taken| {
-            let held = taken.resources.map_or_else(
+            let numbers = taken.resources.map_or_else(
                 || std::array::from_fn(|_| "ended".to_owned()),
                 |held| {
                     let memory = held.memory >> 20;
@@ -185,7 +185,7 @@ fn print_resources(climbs: &[Climb]) {
                 taken.when.to_owned(),
                 taken.logins.to_string(),
             ];
-            [&case[..], &held].concat()
+            [&case[..], &numbers].concat()
         })
     });
     table::print(title, 2, &head, rows);
