@@ -26,6 +26,8 @@ use report::{Resources, Taken};
 use site::{Kind, Site};
 pub use tally::percentile;
 
+use crate::usage;
+
 /// A rate is kept up with where so much of its logins ...
 const PART: f64 = 0.99;
 
@@ -83,6 +85,7 @@ impl Effort {
 pub async fn run(effort: &Effort) -> anyhow::Result<()> {
     // Before the servers start, which inherit the limit.
     files::make_room(CONNECTIONS)?;
+    println!("A flush of the disk: p50 {:.1?}.", usage::flush()?);
     let ours = Arc::new(Site::start(Kind::Headstart).await?);
     // The other one settles with what ours does, so that both store and send the same bytes.
     let offer: Arc<str> = visit::told(&ours).await?.into();
