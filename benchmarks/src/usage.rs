@@ -1,9 +1,17 @@
 //! What a process uses of the machine, as Linux counts it.
 
-use std::{fs, io, path::PathBuf, process::Command, time::Duration};
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use headstart_tests::edge_config::root;
+
+use crate::table::median_time;
 
 /// A running process.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +81,20 @@ impl Process {
     fn file(self, name: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{name}", self.0))
     }
+}
+
+/// How long the disk of temporary files takes to make 4 KiB durable, in the middle of many times: every
+/// server waits for that before it tells of anything.
+pub fn flush() -> anyhow::Result<Duration> {
+    let mut file = tempfile::tempfile()?;
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        let begun = Instant::now();
+        file.write_all(&[0; 4096])?;
+        file.sync_data()?;
+        times.push(begun.elapsed());
+    }
+    Ok(median_time(times))
 }
 
 fn children(parent: u32) -> Vec<u32> {

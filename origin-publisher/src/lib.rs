@@ -1,6 +1,7 @@
 //! Headstart's origin: generates content when a login event arrives and positions it at the edge.
 //!
-//! Data flows one way, and the folders are in that order. Nothing skips the outbox.
+//! Data flows one way, and the folders are in that order. Nothing skips the outbox, though an
+//! offer's event may go beside its commit.
 //!
 //! ```text
 //! intake/  ->  pipeline: generate/  ->  outbox/  ->  deliver/

@@ -213,6 +213,8 @@ impl Pipeline {
             ticket: ticket.clone(),
             settlement,
         };
+        // Whoever waits need not wait for the disk; whoever brought the login does.
+        self.inner.outbox.announce(&entry);
         let committed = self.inner.outbox.commit(entry).await;
         self.inner.breaker.learn(&committed);
         let committed = committed?;
@@ -366,5 +368,31 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.turns.lock().remove(&self.uuid);
         self.turns.given_back.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn an_offer_is_announced_beside_its_commit_and_a_failure_is_not() {
+        let (outbox, _folder) = testing::outbox(false);
+        let mut announced = outbox.announced();
+        let pipeline = testing::pipeline(&outbox, 1, Duration::from_secs(1));
+        for user in ["fails", "anna"] {
+            let job = Job {
+                ticket: testing::ticket(),
+                login: testing::login(user),
+                login_at_ms: None,
+                timeout: Duration::from_secs(1),
+            };
+            let ticket = job.ticket.clone();
+            pipeline.settle(job).await.unwrap();
+            let heard = announced.try_recv().ok();
+            let expected = (user == "anna").then_some(ticket);
+            assert_eq!(heard.map(|entry| entry.ticket.clone()), expected);
+        }
     }
 }

@@ -86,9 +86,12 @@ mod tests {
             climb(&rates, 0, |rate| rate < 100),
             (vec![50, 100, 200], Some(50))
         );
-        // One that failed by chance does not.
-        let chance = |rate| rate != 100 && rate <= 400;
-        assert_eq!(climb(&rates, 0, chance), (rates.to_vec(), Some(400)));
+        // Some that failed by chance do not, nor are they the next one above the best.
+        let chance = |rate| [50, 200, 800].contains(&rate);
+        assert_eq!(climb(&rates, 2, chance), (rates.to_vec(), Some(800)));
+        let (tried, best) = climb(&rates, 1, |rate| [50, 200].contains(&rate));
+        assert_eq!(tried, [50, 100, 200, 400, 800, 300]);
+        assert_eq!(best, Some(200));
         assert_eq!(climb(&rates, 3, |_| false), (vec![50, 100], None));
     }
 

@@ -26,6 +26,8 @@ use report::{Resources, Taken};
 use site::{Kind, Site};
 pub use tally::percentile;
 
+use crate::usage;
+
 /// A rate is kept up with where so much of its logins ...
 const PART: f64 = 0.99;
 
@@ -83,6 +85,7 @@ impl Effort {
 pub async fn run(effort: &Effort) -> anyhow::Result<()> {
     // Before the servers start, which inherit the limit.
     files::make_room(CONNECTIONS)?;
+    println!("A flush of the disk: p50 {:.1?}.", usage::flush()?);
     let ours = Arc::new(Site::start(Kind::Headstart).await?);
     // The other one settles with what ours does, so that both store and send the same bytes.
     let offer: Arc<str> = visit::told(&ours).await?.into();
@@ -102,10 +105,10 @@ pub async fn run(effort: &Effort) -> anyhow::Result<()> {
         }
     }
     for climb in &mut climbs {
-        climb.taken("after the steps").await?;
+        climb.taken("after the steps").await;
     }
     let overload = climbs[0].overload(&offer, effort).await?;
-    climbs[0].taken("after the overload").await?;
+    climbs[0].taken("after the overload").await;
     report::print(&climbs, &overload, &offer);
     Ok(())
 }
@@ -135,7 +138,7 @@ impl Climb {
             steps: Vec::new(),
             resources: Vec::new(),
         };
-        climb.taken("before").await?;
+        climb.taken("before").await;
         Ok(climb)
     }
 
@@ -173,20 +176,13 @@ impl Climb {
     }
 
     /// Notes what the server holds now that nobody is connected.
-    async fn taken(&mut self, when: &'static str) -> anyhow::Result<()> {
+    async fn taken(&mut self, when: &'static str) {
         self.site.http.close();
         tokio::time::sleep(QUIET).await;
-        let worker = self.site.worker();
-        let process = worker.process();
         self.resources.push(Taken {
             when,
-            tickets: self.site.users(),
-            resources: Resources {
-                open_files: process.open_files()?,
-                memory: process.resident()?,
-                objects: worker.all_objects(),
-            },
+            logins: self.site.users(),
+            resources: Resources::of(self.site.worker()),
         });
-        Ok(())
     }
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{Climb, LIMIT, open_loop::Step, site::Kind, tally::Tally};
-use crate::table::{self, count, ms};
+use crate::{
+    table::{self, count, ms},
+    workerd::Workerd,
+};
 
 /// What a server holds.
 #[derive(Debug, Clone, Copy)]
@@ -15,13 +18,24 @@ pub struct Resources {
     pub objects: usize,
 }
 
+impl Resources {
+    /// What it holds now; `None` where it has ended.
+    pub fn of(worker: &Workerd) -> Option<Self> {
+        Some(Self {
+            open_files: worker.process().open_files().ok()?,
+            memory: worker.process().resident().ok()?,
+            objects: worker.all_objects(),
+        })
+    }
+}
+
 /// What a server held at some time.
 #[derive(Debug, Clone, Copy)]
 pub struct Taken {
     pub when: &'static str,
     /// Logins that it had been sent by then.
-    pub tickets: u64,
-    pub resources: Resources,
+    pub logins: u64,
+    pub resources: Option<Resources>,
 }
 
 /// A step in one line.
@@ -155,14 +169,23 @@ fn print_resources(climbs: &[Climb]) {
     ];
     let rows = climbs.iter().flat_map(|climb| {
         climb.resources.iter().map(|taken| {
-            vec![
+            let numbers = taken.resources.map_or_else(
+                || std::array::from_fn(|_| "ended".to_owned()),
+                |held| {
+                    let memory = held.memory >> 20;
+                    [
+                        held.open_files.to_string(),
+                        memory.to_string(),
+                        held.objects.to_string(),
+                    ]
+                },
+            );
+            let case = [
                 climb.site.kind.to_string(),
                 taken.when.to_owned(),
-                taken.tickets.to_string(),
-                taken.resources.open_files.to_string(),
-                (taken.resources.memory >> 20).to_string(),
-                taken.resources.objects.to_string(),
-            ]
+                taken.logins.to_string(),
+            ];
+            [&case[..], &numbers].concat()
         })
     });
     table::print(title, 2, &head, rows);

@@ -15,12 +15,13 @@ use tokio::{
 };
 
 use super::{
+    ahead::Ahead,
     pace::Pace,
     post::{Ended, Failure, Outgoing, Poster},
     queue::Queue,
 };
 use crate::{
-    outbox::{DeliveryId, Pending, PendingEntry, Way, entry::published},
+    outbox::{DeliveryId, Pending, PendingEntry, TicketSettlement, Way, entry::published},
     shutdown::Shutdown,
 };
 
@@ -55,6 +56,8 @@ struct Done {
     count: usize,
     /// How long it took.
     took: Duration,
+    /// Ids of events that the edge has taken ahead.
+    ahead: Vec<String>,
 }
 
 impl EventLane {
@@ -66,13 +69,28 @@ impl EventLane {
         } else {
             "events"
         };
-        let mut queue = Queue::new(lane.poster.outbox.clone(), edge.clone(), lane.way);
+        let outbox = &lane.poster.outbox;
+        let mut ahead = Ahead::new((lane.way == Way::Event).then(|| outbox.announced()));
+        let mut queue = Queue::new(outbox.clone(), edge.clone(), lane.way);
         let mut sending: JoinSet<Done> = JoinSet::new();
         let mut pace = Pace::new(edge, what);
         let mut recovered = lane.recovered.clone();
         loop {
             let may_send = sending.len() < pace.parallel();
             tokio::select! {
+                // What is announced is looked at before it can be found committed.
+                biased;
+                () = lane.shutdown.over() => return,
+                mut offers = ahead.next() => {
+                    // Where it cannot go at once, it goes with others once it is committed.
+                    let may_go = may_send && pace.resume_at() <= Instant::now();
+                    offers.retain(|offer| may_go && queue.hold(offer.ticket.as_str()));
+                    if !offers.is_empty() {
+                        let lane = Arc::clone(&lane);
+                        sending.spawn(async move { lane.send_ahead(offers).await });
+                    }
+                }
+                Ok(()) = recovered.changed() => pace.wake(),
                 Some(done) = sending.join_next() => {
                     // A task that panicked delivered nothing; what it held is read again at the next start.
                     let Ok(done) = done else { continue };
@@ -86,13 +104,15 @@ impl EventLane {
                     for (subject, left) in &done.left {
                         queue.end(subject, left, at);
                     }
+                    ahead.note(done.ahead);
                 }
                 () = async { sleep_until(pace.resume_at()).await; queue.ready().await }, if may_send => {
                     match queue.next(pace.batch(), BATCH_BYTES).await {
                         Ok(pending) if pending.is_empty() => {}
-                        Ok(pending) => {
+                        Ok(mut pending) => {
+                            let ended = ahead.cross_off(&mut pending);
                             let lane = Arc::clone(&lane);
-                            sending.spawn(async move { lane.send(pending).await });
+                            sending.spawn(async move { lane.send(pending, ended).await });
                         }
                         Err(error) => {
                             tracing::debug!(edge, %error, "no {what} can be taken");
@@ -100,18 +120,18 @@ impl EventLane {
                         }
                     }
                 }
-                Ok(()) = recovered.changed() => pace.wake(),
-                () = lane.shutdown.over() => return,
             }
         }
     }
 
-    async fn send(&self, pending: Vec<Pending>) -> Done {
-        let mut left: HashMap<String, Vec<DeliveryId>> = pending
-            .iter()
-            .map(|one| (one.subject.clone(), Vec::new()))
+    /// Sends what is committed, but for what the edge has already.
+    async fn send(&self, pending: Vec<Pending>, mut ended: Vec<Ended>) -> Done {
+        let subjects = pending.iter().map(|one| &one.subject);
+        let mut left: HashMap<String, Vec<DeliveryId>> = subjects
+            .chain(ended.iter().map(|one| &one.subject))
+            .map(|subject| (subject.clone(), Vec::new()))
             .collect();
-        let (mut batch, mut ended) = (Vec::new(), Vec::new());
+        let mut batch = Vec::new();
         for one in pending {
             match self.compose(one) {
                 Ok(event) => batch.push(event),
@@ -131,6 +151,29 @@ impl EventLane {
             failure: sent.failure,
             count,
             took: start.elapsed(),
+            ahead: Vec::new(),
+        }
+    }
+
+    /// Sends what is about to be committed. What the edge does not take goes again from the outbox.
+    async fn send_ahead(&self, offers: Vec<Arc<TicketSettlement>>) -> Done {
+        let start = Instant::now();
+        let compose = |offer: &Arc<TicketSettlement>| {
+            let mut settlement = offer.settlement.clone();
+            settlement.stamps = settlement.stamps.with(Point::Published, now_ms());
+            settlement.to_event(&offer.ticket)
+        };
+        let events: Vec<Event> = offers.iter().map(compose).collect();
+        let (taken, failure) = self.poster.send_ahead(&events).await;
+        Done {
+            left: offers
+                .iter()
+                .map(|offer| (offer.ticket.as_str().to_owned(), Vec::new()))
+                .collect(),
+            failure,
+            count: events.len(),
+            took: start.elapsed(),
+            ahead: taken,
         }
     }
 

@@ -4,6 +4,7 @@
 //! | question | file |
 //! |---|---|
 //! | How do settlements and updates reach an edge? | `events.rs` |
+//! | What goes before it is durable? | `ahead.rs` |
 //! | What is delivered next, in the order of its ticket or topic? | `queue.rs`, `order.rs` |
 //! | How is a batch of events posted, and its report read? | `post.rs` |
 //! | How many events go at a time, and what if they fail? | `pace.rs` |
@@ -16,6 +17,7 @@
 //! | How long does a server ask to be left alone? | `retry_after.rs` |
 //! | How much does a server say is left? | [`rate_limit`] |
 
+mod ahead;
 mod batch_size;
 pub mod budget;
 mod events;

@@ -47,6 +47,20 @@ impl Order {
         self.waiting += 1;
     }
 
+    /// Holds back what is yet to come of a subject until it [has ended](Self::end). False where something
+    /// of it is here already.
+    pub(super) fn hold(&mut self, subject: &str) -> bool {
+        if self.subjects.contains_key(subject) {
+            return false;
+        }
+        let held = Subject {
+            on_its_way: true,
+            ..Subject::default()
+        };
+        self.subjects.insert(subject.to_owned(), held);
+        true
+    }
+
     /// Returns how many wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
@@ -203,6 +217,25 @@ mod tests {
             2 => (1_usize..5).prop_map(Step::Next),
             2 => (0_usize..4).prop_map(Step::End),
         ]
+    }
+
+    #[test]
+    fn a_subject_that_is_held_goes_once_that_has_ended() {
+        let (mut order, now) = (Order::default(), Instant::now());
+        assert!(order.hold("a"));
+        assert!(!order.hold("a"), "once is enough");
+        order.add("a".to_owned(), 1);
+        order.add("b".to_owned(), 2);
+        let subjects = |runs: Vec<Run>| runs.into_iter().map(|run| run.subject).collect::<Vec<_>>();
+        assert_eq!(subjects(order.next(9, now)), ["b"]);
+        assert!(!order.hold("b"), "it is on its way");
+        order.end("a", &[], now);
+        assert_eq!(subjects(order.next(9, now)), ["a"]);
+        order.end("a", &[], now);
+        // Nothing of it came meanwhile.
+        assert!(order.hold("a"));
+        order.end("a", &[], now);
+        assert!(order.hold("a"));
     }
 
     proptest! {

@@ -142,7 +142,8 @@ impl Poster {
         if batch.is_empty() {
             return Sent::default();
         }
-        let result = self.post(&batch).await;
+        let events: Vec<&str> = batch.iter().map(|event| event.json.as_str()).collect();
+        let result = self.post(&events).await;
         let report = match result {
             Ok(report) => report,
             Err(Refusal::Failure(failure)) => {
@@ -197,6 +198,27 @@ impl Poster {
         let mut sent = Box::pin(self.send(substitutes)).await;
         sent.again.extend(again);
         sent
+    }
+
+    /// Posts events that are not in the outbox yet; returns the ids of those that the edge has now, and why
+    /// the batch failed as a whole, where it did.
+    pub(super) async fn send_ahead(&self, events: &[Event]) -> (Vec<String>, Option<Failure>) {
+        let json: Vec<String> = events.iter().map(Event::to_json).collect();
+        let json: Vec<&str> = json.iter().map(String::as_str).collect();
+        let report = match self.post(&json).await {
+            Ok(report) => report,
+            Err(Refusal::Failure(failure)) => return (Vec::new(), Some(failure)),
+            Err(Refusal::Batch(_)) => return (Vec::new(), None),
+        };
+        let has = |status| {
+            matches!(
+                status,
+                Status::Accepted | Status::Duplicate | Status::Ignored
+            )
+        };
+        let results = report.results.into_iter().zip(events);
+        let taken = results.filter(|(one, event)| one.id == event.id && has(one.status));
+        (taken.map(|(one, _)| one.id).collect(), None)
     }
 
     fn log_refused(&self, event: &Outgoing, reason: &str) {
@@ -273,9 +295,8 @@ impl Poster {
         }
     }
 
-    async fn post(&self, batch: &[Outgoing]) -> Result<PublishReport, Refusal> {
-        let bodies: Vec<&str> = batch.iter().map(|event| event.json.as_str()).collect();
-        let body = format!("[{}]", bodies.join(","));
+    async fn post(&self, events: &[&str]) -> Result<PublishReport, Refusal> {
+        let body = format!("[{}]", events.join(","));
         if body.len() > MAX_EVENTS_BODY_BYTES {
             // As the edge would answer.
             return Err(Refusal::Batch(StatusCode::PAYLOAD_TOO_LARGE));

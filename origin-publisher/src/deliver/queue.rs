@@ -112,6 +112,11 @@ impl Queue {
         Ok(())
     }
 
+    /// Holds a subject back until it [ends](Self::end); false where something of it is here already.
+    pub(super) fn hold(&mut self, subject: &str) -> bool {
+        self.order.hold(subject)
+    }
+
     /// Ends what was on its way of a subject; what is `left` goes again from `at` on.
     pub(super) fn end(&mut self, subject: &str, left: &[DeliveryId], at: Instant) {
         self.order.end(subject, left, at);

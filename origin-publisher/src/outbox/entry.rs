@@ -281,6 +281,18 @@ pub fn is_positioned_first(settlement: &Settlement) -> bool {
     }
 }
 
+/// Returns whether the event of this settlement may go before it is durable: an offer that is in it.
+pub(super) fn may_go_ahead(settlement: &Settlement) -> bool {
+    let is_inline = matches!(
+        settlement.outcome,
+        Outcome::Ready {
+            content: Content::Inline(_),
+            ..
+        }
+    );
+    is_inline && !is_positioned_first(settlement)
+}
+
 /// Returns what exists once for a ticket, whichever generation made it.
 pub(super) fn once(ticket: &Ticket) -> String {
     kv::offer_key(ticket.uuid())

@@ -41,7 +41,7 @@ use std::{
 use headstart_protocol::{event::Event, ticket::Ticket};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::Access;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 pub use entry::{
     Committed, DeliveryId, EdgeWays, Entry, NoUpdate, Pending, PendingEntry, Purged, Shed,
@@ -115,6 +115,9 @@ impl From<rusqlite::Error> for OutboxError {
     }
 }
 
+/// Announced offers that a lane may be behind; what it misses goes once it is committed.
+const ANNOUNCED: usize = 256;
+
 /// The outbox. Clones share it; the last one closes it.
 #[derive(Debug, Clone)]
 pub struct Outbox {
@@ -130,6 +133,8 @@ struct Inner {
     reader: Arc<Mutex<Connection>>,
     /// Counts up whenever there is something new to deliver.
     news: watch::Sender<u64>,
+    /// Offers that are about to be committed.
+    announced: broadcast::Sender<Arc<TicketSettlement>>,
     /// Counts up whenever deliveries have ended.
     ends: watch::Sender<u64>,
 }
@@ -235,9 +240,32 @@ impl Outbox {
                 health,
                 reader: Arc::new(Mutex::new(reader)),
                 news: watch::Sender::new(0),
+                announced: broadcast::Sender::new(ANNOUNCED),
                 ends: watch::Sender::new(0),
             }),
         })
+    }
+
+    /// Tells of an offer that is about to be committed: its event may go at once, since the first settlement
+    /// of a ticket wins at the edge. Only once it is durable may anybody take its login for done.
+    pub fn announce(&self, entry: &TicketSettlement) {
+        let announced = &self.inner.announced;
+        if announced.receiver_count() > 0 && entry::may_go_ahead(&entry.settlement) {
+            // The last of who listens may just have gone.
+            let _ = announced.send(Arc::new(entry.clone()));
+        }
+    }
+
+    /// Returns what is [announced](Self::announce) from now on.
+    #[must_use]
+    pub fn announced(&self) -> broadcast::Receiver<Arc<TicketSettlement>> {
+        self.inner.announced.subscribe()
+    }
+
+    /// Returns whether anybody hears what is announced.
+    #[cfg(test)]
+    pub(crate) fn is_listened_to(&self) -> bool {
+        self.inner.announced.receiver_count() > 0
     }
 
     /// Keeps an entry, durable once this returns. With a settlement the journalled login of its ticket

@@ -33,6 +33,8 @@ struct State {
     batches: Vec<Vec<Event>>,
     /// Batches larger than this are too large.
     most: usize,
+    /// Whether it takes its time.
+    slow: bool,
 }
 
 impl Respond for FakeEdge {
@@ -66,7 +68,10 @@ impl Respond for FakeEdge {
             })
             .collect();
         state.batches.push(events);
-        ResponseTemplate::new(200).set_body_json(PublishReport { results })
+        let delay = Duration::from_millis(if state.slow { 300 } else { 0 });
+        ResponseTemplate::new(200)
+            .set_delay(delay)
+            .set_body_json(PublishReport { results })
     }
 }
 
@@ -93,7 +98,7 @@ struct Running {
     stalled: watch::Sender<bool>,
     shutdown: Shutdown,
     lane: Option<EventLane>,
-    _server: MockServer,
+    server: MockServer,
     _folder: TempDir,
 }
 
@@ -133,7 +138,7 @@ impl Running {
             stalled,
             shutdown,
             lane: Some(lane),
-            _server: server,
+            server,
             _folder: folder,
         }
     }
@@ -143,10 +148,30 @@ impl Running {
         for entry in entries {
             self.outbox.commit(entry).await.unwrap();
         }
+        self.run();
+        delivered(&self.outbox, Way::Event).await;
+    }
+
+    fn run(&mut self) {
         if let Some(lane) = self.lane.take() {
             tokio::spawn(lane.run());
         }
-        delivered(&self.outbox, Way::Event).await;
+    }
+
+    /// Announces an offer once the lane listens.
+    async fn announce(&mut self, entry: &TicketSettlement) {
+        self.run();
+        while !self.outbox.is_listened_to() {
+            tokio::task::yield_now().await;
+        }
+        self.outbox.announce(entry);
+    }
+
+    /// Waits until the edge has been asked so often in all.
+    async fn asked(&self, count: usize) {
+        while self.server.received_requests().await.unwrap().len() < count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 
@@ -183,6 +208,71 @@ async fn an_offer_that_comes_later_is_delivered_at_once() {
     running.deliver(vec![offer(b"2")]).await;
     assert!(start.elapsed() < Duration::from_secs(5));
     assert_eq!(running.edge.events().len(), 2);
+}
+
+#[tokio::test]
+async fn an_offer_goes_ahead_of_its_commit_and_only_once() {
+    let mut running = Running::new().await;
+    let offer = offer(b"1");
+    running.announce(&offer).await;
+    running.asked(1).await;
+    assert_eq!(running.outbox.pending("edge", Way::Event).await.unwrap(), 0);
+    running.deliver(vec![offer.clone()]).await;
+    let (subject, settlement) = Settlement::of_event(running.edge.events().remove(0)).unwrap();
+    assert_eq!(subject, offer.ticket.as_str());
+    assert_eq!(settlement.outcome, offer.settlement.outcome);
+    assert_eq!(running.server.received_requests().await.unwrap().len(), 1);
+    assert_eq!(running.counters.counts().delivered, 1);
+}
+
+#[tokio::test]
+async fn an_offer_that_is_committed_while_it_goes_ahead_does_not_go_beside_it() {
+    let mut running = Running::new().await;
+    running.edge.0.lock().unwrap().slow = true;
+    let offer = offer(b"1");
+    running.announce(&offer).await;
+    running.deliver(vec![offer]).await;
+    assert_eq!(running.server.received_requests().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_an_edge_did_not_take_ahead_goes_once_it_is_committed() {
+    for answer in [422, 503] {
+        let mut running = Running::new().await;
+        running.edge.0.lock().unwrap().whole = vec![ResponseTemplate::new(answer)];
+        let asked_again = offer(b"2");
+        let id = asked_again.settlement.event_id.clone();
+        {
+            let mut state = running.edge.0.lock().unwrap();
+            state.of_event.insert(id.clone(), vec![Status::Retry]);
+        }
+        let refused = offer(b"1");
+        running.announce(&refused).await;
+        running.asked(1).await;
+        running.deliver(vec![refused.clone()]).await;
+        running.announce(&asked_again).await;
+        running.asked(3).await;
+        running.deliver(vec![asked_again]).await;
+        let expected = HashMap::from([(refused.settlement.event_id, 1), (id, 2)]);
+        assert_eq!(running.edge.comings(), expected, "{answer}");
+        assert_eq!(running.counters.counts().delivered, 2);
+    }
+}
+
+#[tokio::test]
+async fn only_an_offer_that_its_event_carries_goes_ahead() {
+    let mut running = Running::new().await;
+    let failure = entry(Outcome::Failed {
+        reason: "no luck".to_owned(),
+    });
+    let large = offer(&vec![b'1'; 300 * 1024]);
+    let small = offer(b"1");
+    for entry in [&failure, &large, &small] {
+        running.announce(entry).await;
+    }
+    running.asked(1).await;
+    assert_eq!(running.edge.comings().len(), 1);
+    assert_eq!(running.edge.comings()[&small.settlement.event_id], 1);
 }
 
 #[tokio::test]
