@@ -11,12 +11,14 @@
 //! | How many bytes is an update on the wire? | `wire.rs` |
 //! | How is one of them measured? | `subject.rs` |
 //! | How are they compared? | `fan_out.rs`, `relays.rs` |
+//! | How many offers a second come into KV? | `kv.rs` |
 //! | How much time and memory does a process use? | `usage.rs` |
 //! | What is printed? | `table.rs` |
 //!
 //! `docs/benchmarks.md` says what the tables mean.
 
 mod fan_out;
+mod kv;
 mod plain;
 mod relays;
 mod server;
@@ -26,7 +28,7 @@ mod usage;
 mod wire;
 mod workload;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use headstart_client::subscribe::transport::Transport;
@@ -58,6 +60,8 @@ enum Part {
     FanOut,
     /// Our edge with and without relays
     Relays,
+    /// Offers that an origin brings into KV
+    Kv,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -74,17 +78,24 @@ async fn main() -> anyhow::Result<()> {
     let begun = Instant::now();
     let effort = cli.effort();
     println!("{}", usage::machine());
-    if cli.only != Some(Part::Relays) {
+    if cli.measures(Part::FanOut) {
         fan_out::run(&effort).await?;
     }
-    if cli.only != Some(Part::FanOut) {
+    if cli.measures(Part::Relays) {
         relays::run(&effort).await?;
+    }
+    if cli.measures(Part::Kv) {
+        kv::run(Duration::from_secs(if cli.quick { 10 } else { 30 })).await?;
     }
     println!("\nMeasured in {} s.", begun.elapsed().as_secs());
     Ok(())
 }
 
 impl Cli {
+    fn measures(&self, part: Part) -> bool {
+        self.only.is_none_or(|only| only == part)
+    }
+
     fn effort(&self) -> Effort {
         let mut effort = if self.quick {
             Effort::quick()
