@@ -15,6 +15,7 @@
 //! | How many logins are taken? | `logins/` |
 //! | How long does an offer take? | `latency.rs` |
 //! | How are logins and round trips sent? | `http_pool.rs` |
+//! | How many offers a second come into KV? | `kv.rs` |
 //! | How much time and memory does a process use? | `usage.rs` |
 //! | What is printed? | `table.rs` |
 //!
@@ -22,6 +23,7 @@
 
 mod fan_out;
 mod http_pool;
+mod kv;
 mod latency;
 mod logins;
 mod origin;
@@ -35,7 +37,7 @@ mod wire;
 mod workerd;
 mod workload;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use headstart_client::subscribe::transport::Transport;
@@ -74,6 +76,8 @@ enum Part {
     Logins,
     /// From the end of a generation to the offer
     Latency,
+    /// Offers that an origin brings into KV
+    Kv,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -109,6 +113,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if cli.measures(Part::Latency) {
         latency::run(if cli.quick { 50 } else { 200 }).await?;
+    }
+    if cli.measures(Part::Kv) {
+        kv::run(Duration::from_secs(if cli.quick { 10 } else { 30 })).await?;
     }
     println!("\nMeasured in {} s.", begun.elapsed().as_secs());
     Ok(())
