@@ -38,17 +38,21 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Returns how many more leases it may hold.
-    pub(super) fn free(&self) -> usize {
+    /// Returns how many leases it may hold.
+    pub(super) fn capacity(&self) -> usize {
         match &self.greeting {
             Some(greeting) if !greeting.draining => {
                 // One lease finds out whether somebody is there again.
                 let most = if self.silent { 1 } else { MAX_CAPACITY };
-                let capacity = greeting.capacity.min(most) as usize;
-                capacity.saturating_sub(self.held.len())
+                greeting.capacity.min(most) as usize
             }
             _ => 0,
         }
+    }
+
+    /// Returns how many more it may hold.
+    pub(super) fn free(&self) -> usize {
+        self.capacity().saturating_sub(self.held.len())
     }
 
     /// Returns whether it is a link of this run of an origin.

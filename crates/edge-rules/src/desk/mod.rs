@@ -15,13 +15,22 @@ pub use link::Greeting;
 use link::Link;
 pub use login::{Login, LoginState};
 use login::{lease_name, parse_lease};
+use rate::Rate;
 
 mod link;
 mod login;
+mod rate;
 
 /// Most logins that a desk holds. At 1,000 logins a second and the default time-out of 30 s an origin
 /// that keeps up never gets near it; without one, it bounds what is stored.
 pub const MAX_LOGINS: usize = 10_000;
+
+/// Logins that a desk keeps in any case, beside those that its links have room for.
+const SHORT_QUEUE: usize = 100;
+
+/// A desk keeps as many more as have lately settled in this time, in milliseconds: who is let in waits about
+/// so long, and everybody else learns at once that there are too many.
+const QUEUE_MS: f64 = 500.0;
 
 /// How long a closed link's leases wait for their origin to come back with them, in milliseconds.
 const GRACE_MS: u64 = 2_000;
@@ -84,7 +93,7 @@ pub enum CloseReason {
     Dead,
 }
 
-/// The desk holds [`MAX_LOGINS`].
+/// The desk holds as many logins as it may: [`MAX_LOGINS`], or fewer where its origins do not keep up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
@@ -110,6 +119,7 @@ pub struct Desk {
     deadlines: BTreeSet<(u64, Uuid)>,
     links: BTreeMap<String, Link>,
     turns: u64,
+    settled: Rate,
 }
 
 impl Desk {
@@ -122,6 +132,7 @@ impl Desk {
             deadlines: BTreeSet::new(),
             links: BTreeMap::new(),
             turns: 0,
+            settled: Rate::default(),
         }
     }
 
@@ -176,12 +187,28 @@ impl Desk {
         if self.logins.contains_key(&id) {
             return Ok(vec![]);
         }
-        if self.logins.len() >= MAX_LOGINS {
+        if self.logins.len() >= self.most_logins(now) {
             return Err(Full);
         }
         let mut effects = vec![self.put(id, Login::new(now))];
         effects.extend(self.pump(now));
         Ok(effects)
+    }
+
+    /// Returns how many logins it keeps: as many as its origins keep up with. Where there is none, logins wait
+    /// for one to come back.
+    fn most_logins(&self, now: u64) -> usize {
+        let room: usize = self.links.values().map(Link::capacity).sum();
+        if room == 0 {
+            return MAX_LOGINS;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a number of logins"
+        )]
+        let lately = (self.settled.per_ms(now) * QUEUE_MS) as usize;
+        MAX_LOGINS.min(room + SHORT_QUEUE.max(lately))
     }
 
     /// Opens a link. Nothing is leased to it before its hello.
@@ -281,6 +308,7 @@ impl Desk {
         if !self.logins.contains_key(&id) {
             return vec![];
         }
+        self.settled.note(now);
         self.take(id);
         let mut effects = vec![Effect::Delete(id)];
         effects.extend(self.pump(now));

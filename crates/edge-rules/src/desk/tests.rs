@@ -438,3 +438,35 @@ fn a_full_desk_takes_no_more() {
     }
     assert_eq!(desk.enqueue(Uuid::from_u128(u128::MAX), 0), Err(Full));
 }
+
+#[test]
+fn a_desk_keeps_no_more_logins_than_its_origins_keep_up_with() {
+    let mut desk = desk_with(&[("a", 10)]);
+    let login = |n: usize| Uuid::from_u128(n as u128);
+    let mut next = 0;
+    let fill = |desk: &mut Desk, next: &mut usize, now| {
+        let before = *next;
+        while desk.enqueue(login(*next), now).is_ok() {
+            *next += 1;
+        }
+        *next - before
+    };
+    assert_eq!(fill(&mut desk, &mut next, 0), 10 + SHORT_QUEUE);
+    // 400 a second settle for a while, so 200 may wait beside what is leased.
+    let mut done = 0;
+    for now in (0..5_000).step_by(5) {
+        for _ in 0..2 {
+            desk.settle(login(done), now);
+            done += 1;
+            if desk.enqueue(login(next), now).is_ok() {
+                next += 1;
+            }
+        }
+    }
+    fill(&mut desk, &mut next, 5_000);
+    let kept = desk.logins.len();
+    assert!((200..=211).contains(&kept), "{kept}");
+    // Without an origin they wait for one to come back.
+    desk.close_link("a", 5_000);
+    assert!(desk.enqueue(login(next), 5_000).is_ok());
+}

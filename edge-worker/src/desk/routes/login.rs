@@ -1,17 +1,17 @@
 //! `POST /login`: mints a ticket for a user and stores the login at a desk, from where an origin gets
 //! it. The answer goes out once the login is stored.
 
-use std::{cell::RefCell, fmt::Write, net::IpAddr};
+use std::{cell::RefCell, collections::BTreeMap, fmt::Write, net::IpAddr};
 
 use headstart_edge_rules::under_way::UnderWay;
 use headstart_protocol::{
     limits::MAX_LOGIN_BODY_BYTES,
     login::{LoginAccepted, LoginData, LoginRequest},
-    signature,
+    signature::{self, ID_HEADER},
     ticket::Ticket,
 };
 use sha2::{Digest, Sha256};
-use worker::{console_warn, web_sys};
+use worker::console_warn;
 
 use crate::{
     config::{Config, LoginAuth},
@@ -76,22 +76,31 @@ pub async fn admit(context: &RequestContext, config: &Config) -> Result<Admitted
 /// # Errors
 /// Those of [`admit`], and [`Error::LoginConflict`], [`Error::BacklogFull`].
 pub async fn post(context: &RequestContext) -> Result<Reply, Error> {
-    thread_local! {
-        static UNDER_WAY: RefCell<UnderWay> = RefCell::default();
-    }
     let config = context.config()?;
+    let desk = desk_of(context, config)?;
     let most = config.desks.under_way as usize;
-    let begun = UNDER_WAY
-        .with_borrow_mut(|under_way| under_way.begin(most, context.head.now_ms))
-        .ok_or(Error::BacklogFull)?;
-    let reply = take(context, config).await;
-    UNDER_WAY.with_borrow_mut(|under_way| under_way.end(begun));
+    let begun = under_way(desk, |logins| logins.begin(most, context.head.now_ms));
+    let begun = begun.ok_or(Error::BacklogFull)?;
+    let reply = take(context, config, desk).await;
+    under_way(desk, |logins| {
+        logins.end(begun);
+        if matches!(reply, Err(Error::BacklogFull)) {
+            logins.refused(platform::now_ms());
+        }
+    });
     reply
 }
 
-async fn take(context: &RequestContext, config: &Config) -> Result<Reply, Error> {
+/// Works with what this isolate has under way to a desk.
+fn under_way<T>(desk: u16, work: impl FnOnce(&mut UnderWay) -> T) -> T {
+    thread_local! {
+        static UNDER_WAY: RefCell<BTreeMap<u16, UnderWay>> = RefCell::default();
+    }
+    UNDER_WAY.with_borrow_mut(|desks| work(desks.entry(desk).or_default()))
+}
+
+async fn take(context: &RequestContext, config: &Config, desk: u16) -> Result<Reply, Error> {
     let Admitted { login, webhook, .. } = admit(context, config).await?;
-    let desk = desk_of(webhook.as_ref(), &context.request, config)?;
     let ticket = mint(context, config, desk)?;
     let data = LoginData {
         user: login.user,
@@ -160,18 +169,15 @@ fn random() -> Result<[u8; 8], Error> {
 }
 
 /// Returns which desk takes a login. A signed one is sent again under its `webhook-id`, perhaps from
-/// elsewhere, and has to find the desk that knows it: so that alone decides. Any other goes to a desk near
-/// the user, who sends it.
-fn desk_of(
-    webhook: Option<&Webhook>,
-    request: &web_sys::Request,
-    config: &Config,
-) -> Result<u16, Error> {
+/// elsewhere, and has to find the desk that knows it: so that alone decides, though it is still to be
+/// verified. Any other goes to a desk near the user, who sends it.
+fn desk_of(context: &RequestContext, config: &Config) -> Result<u16, Error> {
     let desks = &config.desks;
-    if let Some(webhook) = webhook {
-        return Ok(one_of(desks.count.into(), hash(webhook.id.as_bytes())));
+    if let LoginAuth::Signed(_) = config.login_auth {
+        let id = context.header(ID_HEADER).unwrap_or_default();
+        return Ok(one_of(desks.count.into(), hash(id.as_bytes())));
     }
-    let near = desks.near(platform::client_region(request));
+    let near = desks.near(platform::client_region(&context.request));
     let at = one_of(near.len() as u64, u64::from_be_bytes(random()?));
     Ok(near.get(usize::from(at)).copied().unwrap_or_default())
 }
