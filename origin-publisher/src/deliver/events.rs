@@ -77,15 +77,17 @@ impl EventLane {
         let mut recovered = lane.recovered.clone();
         loop {
             let may_send = sending.len() < pace.parallel();
+            let next_at = pace.next_at(sending.len());
             tokio::select! {
                 // What is announced is looked at before it can be found committed.
                 biased;
                 () = lane.shutdown.over() => return,
                 mut offers = ahead.next() => {
                     // Where it cannot go at once, it goes with others once it is committed.
-                    let may_go = may_send && pace.resume_at() <= Instant::now();
+                    let may_go = may_send && next_at <= Instant::now();
                     offers.retain(|offer| may_go && queue.hold(offer.ticket.as_str()));
                     if !offers.is_empty() {
+                        pace.sent();
                         let lane = Arc::clone(&lane);
                         sending.spawn(async move { lane.send_ahead(offers).await });
                     }
@@ -106,10 +108,11 @@ impl EventLane {
                     }
                     ahead.note(done.ahead);
                 }
-                () = async { sleep_until(pace.resume_at()).await; queue.ready().await }, if may_send => {
+                () = async { sleep_until(next_at).await; queue.ready().await }, if may_send => {
                     match queue.next(pace.batch(), BATCH_BYTES).await {
                         Ok(pending) if pending.is_empty() => {}
                         Ok(mut pending) => {
+                            pace.sent();
                             let ended = ahead.cross_off(&mut pending);
                             let lane = Arc::clone(&lane);
                             sending.spawn(async move { lane.send(pending, ended).await });

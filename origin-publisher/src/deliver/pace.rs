@@ -12,6 +12,10 @@ use super::{batch_size::BatchSize, post::Failure, resume::Resume};
 /// one before; few, since an edge that is slow is not made faster by more.
 const PARALLEL: usize = 4;
 
+/// How long what comes waits for more while another batch is on its way. A batch costs the edge several times
+/// what an event more in it does; and where the edge is near, the answer comes sooner than this.
+const GATHER: Duration = Duration::from_millis(10);
+
 /// Shortest and longest wait after a batch failed as a whole; jitter adds up to as much again.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(15));
 
@@ -31,6 +35,8 @@ pub(super) struct Pace {
     resume: Resume,
     size: BatchSize,
     failing_since: Option<Instant>,
+    /// When the last batch went.
+    sent_at: Instant,
 }
 
 impl Pace {
@@ -41,6 +47,7 @@ impl Pace {
             resume: Resume::new(WAITS),
             size: BatchSize::new(MAX_EVENTS_PER_BATCH),
             failing_since: None,
+            sent_at: Instant::now(),
         }
     }
 
@@ -59,9 +66,19 @@ impl Pace {
         self.size.get()
     }
 
-    /// Returns when the next batch may go.
-    pub(super) fn resume_at(&self) -> Instant {
-        self.resume.at()
+    /// Returns when the next batch may go, beside so many.
+    pub(super) fn next_at(&self, under_way: usize) -> Instant {
+        let resume_at = self.resume.at();
+        if under_way == 0 {
+            resume_at
+        } else {
+            resume_at.max(self.sent_at + GATHER)
+        }
+    }
+
+    /// Notes that a batch goes.
+    pub(super) fn sent(&mut self) {
+        self.sent_at = Instant::now();
     }
 
     /// Returns when an event that the edge asked for again may go.
@@ -122,20 +139,29 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_while_a_batch_is_on_its_way_waits_a_moment_for_more() {
+        let mut pace = Pace::new("edge", "events");
+        pace.sent();
+        assert!(pace.next_at(0) <= Instant::now());
+        assert!(pace.next_at(1) > Instant::now());
+        assert!(pace.next_at(1) <= Instant::now() + GATHER);
+    }
+
+    #[test]
     fn an_edge_that_is_back_is_not_waited_for_unless_it_asked_for_that() {
         let mut pace = Pace::new("edge", "events");
         for _ in 0..10 {
             failed(&mut pace, None);
         }
-        assert!(pace.resume_at() > Instant::now() + Duration::from_secs(5));
+        assert!(pace.next_at(0) > Instant::now() + Duration::from_secs(5));
         pace.wake();
-        assert!(pace.resume_at() <= Instant::now());
+        assert!(pace.next_at(0) <= Instant::now());
         failed(&mut pace, None);
         let short = Instant::now() + Duration::from_secs(1);
-        assert!(pace.resume_at() < short, "its back-off begins anew");
+        assert!(pace.next_at(0) < short, "its back-off begins anew");
 
         failed(&mut pace, Some(Duration::from_secs(30)));
         pace.wake();
-        assert!(pace.resume_at() > Instant::now() + Duration::from_secs(20));
+        assert!(pace.next_at(0) > Instant::now() + Duration::from_secs(20));
     }
 }
