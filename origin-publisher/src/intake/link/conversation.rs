@@ -104,12 +104,36 @@ impl Desk {
         }
     }
 
-    /// Returns the acks that have waited for each other, of as many leases as one message holds.
-    fn take_done(&mut self) -> FromOrigin {
-        let first = self.done.len().saturating_sub(MAX_HELD_PER_HELLO);
-        FromOrigin::Ack {
-            leases: self.done.split_off(first),
+    /// Takes an answer: says it at once, or, an ack, with others.
+    async fn take(&mut self, answer: FromOrigin, link: &mut Link) -> Result<(), String> {
+        if let FromOrigin::Ack { leases } = answer {
+            if self.done.is_empty() {
+                self.ack_at = Instant::now() + ACKS_TOGETHER;
+            }
+            self.done.extend(leases);
+            return Ok(());
         }
+        let said = link.say(&answer).await;
+        if said.is_ok() {
+            self.forget(&answer);
+        } else {
+            // For the next link. The desk itself keeps the other end open.
+            let _ = self.answer.send(answer);
+        }
+        said
+    }
+
+    /// Says the acks that have waited for each other. What is not said is for the next link.
+    async fn ack(&mut self, link: &mut Link) -> Result<(), String> {
+        while !self.done.is_empty() {
+            let count = self.done.len().min(MAX_HELD_PER_HELLO);
+            let leases = self.done[..count].to_vec();
+            let ack = FromOrigin::Ack { leases };
+            link.say(&ack).await?;
+            self.done.drain(..count);
+            self.forget(&ack);
+        }
+        Ok(())
     }
 }
 
@@ -152,9 +176,7 @@ async fn speak(
     let capacity = capacity_of_one(links.capacity, count);
     let mut takes_logins = links.takes_logins();
     let wanted = if takes_logins { capacity } else { 0 };
-    for hello in hellos(links, wanted, &desk.held) {
-        link.say(&hello).await?;
-    }
+    link.greet(links, wanted, &desk.held).await?;
     tracing::info!(
         edge,
         desk = desk.number,
@@ -177,37 +199,11 @@ async fn speak(
             // Answers before news: what is done must reach the edge even under a flood of leases.
             biased;
             Some(answer) = desk.answers.recv() => {
-                if let FromOrigin::Ack { leases } = answer {
-                    if desk.done.is_empty() {
-                        desk.ack_at = Instant::now() + ACKS_TOGETHER;
-                    }
-                    desk.done.extend(leases);
-                    continue;
-                }
-                let said = link.say(&answer).await;
-                if said.is_ok() {
-                    desk.forget(&answer);
-                } else {
-                    // For the next link. The desk itself keeps the other end open.
-                    let _ = desk.answer.send(answer);
-                }
-                said?;
+                desk.take(answer, link).await?;
             }
-            () = sleep_until(desk.ack_at), if !desk.done.is_empty() => {
-                let ack = desk.take_done();
-                let said = link.say(&ack).await;
-                if said.is_ok() {
-                    desk.forget(&ack);
-                } else if let FromOrigin::Ack { leases } = ack {
-                    // For the next link.
-                    desk.done.extend(leases);
-                }
-                said?;
-            }
+            () = sleep_until(desk.ack_at), if !desk.done.is_empty() => desk.ack(link).await?,
             () = links.shutdown.over() => {
-                if !desk.done.is_empty() {
-                    link.say(&desk.take_done()).await?;
-                }
+                desk.ack(link).await?;
                 for lease in desk.held.drain() {
                     link.say(&FromOrigin::Release { lease }).await?;
                 }
@@ -220,9 +216,7 @@ async fn speak(
             () = links.turns(!takes_logins), if !drain_said => {
                 takes_logins = !takes_logins;
                 if takes_logins {
-                    for hello in hellos(links, capacity, &desk.held) {
-                        link.say(&hello).await?;
-                    }
+                    link.greet(links, capacity, &desk.held).await?;
                 } else {
                     link.say(&FromOrigin::Drain {}).await?;
                 }
@@ -322,6 +316,19 @@ impl Link {
                 return Ok(desks);
             }
         }
+    }
+
+    /// Says hello, and how many leases are wanted.
+    async fn greet(
+        &mut self,
+        links: &Links,
+        capacity: u32,
+        held: &HashSet<String>,
+    ) -> Result<(), String> {
+        for hello in hellos(links, capacity, held) {
+            self.say(&hello).await?;
+        }
+        Ok(())
     }
 
     async fn say(&mut self, message: &FromOrigin) -> Result<(), String> {

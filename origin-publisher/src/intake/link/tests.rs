@@ -629,6 +629,35 @@ async fn what_is_not_finished_when_the_grace_is_over_is_handed_back() {
 }
 
 #[tokio::test]
+async fn what_is_done_when_the_grace_is_over_is_acked_and_not_handed_back() {
+    let mut running = Running::new(4).await;
+    let (mut link, _) = running.edge.welcome(1).await;
+    link.lease("l1", login_event("sleeps", &ticket()), LONG)
+        .await;
+    for lease in ["l2", "l3", "l4"] {
+        link.lease(lease, senseless_event(), LONG).await;
+    }
+    while running.settled().await.len() < 3 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    running.shutdown.end();
+    let mut acked = Vec::new();
+    loop {
+        match link.hear().await {
+            FromOrigin::Ack { leases } => acked.extend(leases),
+            FromOrigin::Drain {} => {}
+            other => {
+                assert_eq!(other, release("l1"));
+                break;
+            }
+        }
+    }
+    acked.sort();
+    assert_eq!(acked, ["l2", "l3", "l4"]);
+    within(&mut running.links).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_message_that_cannot_be_read_is_passed_over() {
     let running = Running::new(4).await;
     let (mut link, _) = running.edge.welcome(1).await;
