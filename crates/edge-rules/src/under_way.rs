@@ -23,14 +23,20 @@ pub struct UnderWay {
 pub struct Begun(u64, u64);
 
 impl UnderWay {
-    /// Lets one more in, unless `most` are under way or the object has just refused one.
-    pub fn begin(&mut self, most: usize, now_ms: u64) -> Option<Begun> {
+    /// Returns whether one more may come in: not where `most` are under way, or the object has just refused
+    /// one.
+    pub fn has_room(&mut self, most: usize, now_ms: u64) -> bool {
         while let Some(first) = self.begun.first()
             && now_ms >= first.0 + FORGOTTEN_AFTER_MS
         {
             self.begun.pop_first();
         }
-        if self.begun.len() >= most || now_ms < self.closed_until_ms {
+        self.begun.len() < most && now_ms >= self.closed_until_ms
+    }
+
+    /// Lets one more in, if there [is room](Self::has_room).
+    pub fn begin(&mut self, most: usize, now_ms: u64) -> Option<Begun> {
+        if !self.has_room(most, now_ms) {
             return None;
         }
         self.count += 1;
@@ -57,8 +63,10 @@ mod tests {
     #[test]
     fn no_more_are_under_way_than_may_be() {
         let mut under_way = UnderWay::default();
+        assert!(under_way.has_room(2, 0));
         let first = under_way.begin(2, 0).unwrap();
         assert!(under_way.begin(2, 0).is_some());
+        assert!(!under_way.has_room(2, 0));
         assert_eq!(under_way.begin(2, 0), None);
         under_way.end(first);
         under_way.end(first);

@@ -79,27 +79,10 @@ pub async fn post(context: &RequestContext) -> Result<Reply, Error> {
     let config = context.config()?;
     let desk = desk_of(context, config)?;
     let most = config.desks.under_way as usize;
-    let begun = under_way(desk, |logins| logins.begin(most, context.head.now_ms));
-    let begun = begun.ok_or(Error::BacklogFull)?;
-    let reply = take(context, config, desk).await;
-    under_way(desk, |logins| {
-        logins.end(begun);
-        if matches!(reply, Err(Error::BacklogFull)) {
-            logins.refused(platform::now_ms());
-        }
-    });
-    reply
-}
-
-/// Works with what this isolate has under way to a desk.
-fn under_way<T>(desk: u16, work: impl FnOnce(&mut UnderWay) -> T) -> T {
-    thread_local! {
-        static UNDER_WAY: RefCell<BTreeMap<u16, UnderWay>> = RefCell::default();
+    // Before anything is read of it, so that it costs next to nothing.
+    if !under_way(desk, |logins| logins.has_room(most, context.head.now_ms)) {
+        return Err(Error::BacklogFull);
     }
-    UNDER_WAY.with_borrow_mut(|desks| work(desks.entry(desk).or_default()))
-}
-
-async fn take(context: &RequestContext, config: &Config, desk: u16) -> Result<Reply, Error> {
     let Admitted { login, webhook, .. } = admit(context, config).await?;
     let ticket = mint(context, config, desk)?;
     let data = LoginData {
@@ -112,7 +95,7 @@ async fn take(context: &RequestContext, config: &Config, desk: u16) -> Result<Re
         event: data.to_event(&ticket, &source, context.head.now_ms),
         webhook,
     };
-    let ticket = match client::enqueue(&context.env, config, desk, &enqueue).await? {
+    let ticket = match bring(context, config, desk, &enqueue).await? {
         Enqueued::Stored => ticket,
         Enqueued::Repeated { ticket } => {
             Ticket::verify(&ticket, &config.ticket_keys).map_err(|_| {
@@ -128,6 +111,37 @@ async fn take(context: &RequestContext, config: &Config, desk: u16) -> Result<Re
         .header("Retry-After", RETRY_AFTER)
         .header("Cache-Control", "no-store")
         .into())
+}
+
+/// Brings a login to its desk, unless too many are on their way. Only from here on it counts: whoever sends a
+/// body slowly, or one that is refused, takes nobody's place.
+async fn bring(
+    context: &RequestContext,
+    config: &Config,
+    desk: u16,
+    login: &Enqueue,
+) -> Result<Enqueued, Error> {
+    let most = config.desks.under_way as usize;
+    let begun = under_way(desk, |logins| logins.begin(most, platform::now_ms()));
+    let Some(begun) = begun else {
+        return Ok(Enqueued::Full);
+    };
+    let enqueued = client::enqueue(&context.env, config, desk, login).await;
+    under_way(desk, |logins| {
+        logins.end(begun);
+        if matches!(enqueued, Ok(Enqueued::Full)) {
+            logins.refused(platform::now_ms());
+        }
+    });
+    enqueued
+}
+
+/// Works with what this isolate has under way to a desk.
+fn under_way<T>(desk: u16, work: impl FnOnce(&mut UnderWay) -> T) -> T {
+    thread_local! {
+        static UNDER_WAY: RefCell<BTreeMap<u16, UnderWay>> = RefCell::default();
+    }
+    UNDER_WAY.with_borrow_mut(|desks| work(desks.entry(desk).or_default()))
 }
 
 /// Refuses a client that logs in too often. A limiter that fails lets everyone through: it protects
