@@ -57,7 +57,7 @@ pub enum ServeError {
 }
 
 /// Runs an origin that generates with `generator` until `stop` is done, and then at most the configured
-/// grace and [`FLUSH_PATIENCE`] longer.
+/// grace and three seconds longer.
 ///
 /// # Errors
 /// [`ServeError`], when it cannot start, or its outbox is found to be damaged.
