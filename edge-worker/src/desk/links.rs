@@ -61,7 +61,7 @@ pub fn last_heard(state: &State, link: &str, now_ms: u64) -> u64 {
 }
 
 fn last_ping(state: &State, socket: &WebSocket, now_ms: u64) -> u64 {
-    websocket::last_ping_ms(state, socket).unwrap_or(now_ms)
+    websocket::last_ping_ms(state.as_raw().as_ref(), socket).unwrap_or(now_ms)
 }
 
 /// Sends a message over a link; false when it is gone.

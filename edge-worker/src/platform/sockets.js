@@ -251,11 +251,6 @@ export function attachment(socket) {
   return socket.deserializeAttachment()?.[1] ?? '';
 }
 
-// When the platform last answered a WebSocket's client by itself, in ms; 0 for never.
-export function pingedAt(context, socket) {
-  return context.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0;
-}
-
 // A WebSocket's client has been heard.
 export function heard(socket) {
   const info = socketInfo(socket);

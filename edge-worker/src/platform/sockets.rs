@@ -17,7 +17,10 @@ use worker::{
 
 // What asks the platform about a WebSocket is caught: an error that passed through Rust unseen would leave
 // what is borrowed there borrowed.
-use crate::{http::error::Error, platform};
+use crate::{
+    http::error::Error,
+    platform::{self, websocket},
+};
 
 /// Time between two heartbeats of a stream, before jitter: often enough for proxies with an idle
 /// time-out of 30 s, and what makes the platform notice a client that is gone.
@@ -92,9 +95,6 @@ extern "C" {
 
     #[wasm_bindgen(catch, js_name = attachment)]
     fn attachment_js(socket: &web_sys::WebSocket) -> Result<String, JsValue>;
-
-    #[wasm_bindgen(catch, js_name = pingedAt)]
-    fn pinged_at_js(context: &JsValue, socket: &web_sys::WebSocket) -> Result<f64, JsValue>;
 
     #[wasm_bindgen(catch, js_name = heard)]
     fn heard_js(socket: &web_sys::WebSocket) -> Result<(), JsValue>;
@@ -212,13 +212,7 @@ impl Sockets {
     /// Returns when a WebSocket's client last sent the text that the platform answers by itself, in
     /// milliseconds since the Unix epoch; 0 for never.
     pub fn pinged_at_ms(&self, socket: &WebSocket) -> u64 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "JavaScript's clock is a whole number far below 2^53, and past 1970"
-        )]
-        let ms = pinged_at_js(&self.context, socket.as_ref()).unwrap_or_default() as u64;
-        ms
+        websocket::last_ping_ms(&self.context, socket).unwrap_or_default()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use headstart_edge_rules::topic::wires::codec::Message;
 use headstart_protocol::channel::{PING_TEXT, PONG_TEXT};
+use wasm_bindgen::JsValue;
 use worker::{State, WebSocket, WebSocketPair, worker_sys::WebSocketRequestResponsePair};
 
 use super::last_ping_js;
@@ -59,10 +60,10 @@ pub fn answer_pings(state: &State) {
     }
 }
 
-/// Returns when the platform last answered a `ping` of a socket, in milliseconds since the Unix epoch; `None`
+/// Returns when the platform last answered a `ping` of a socket of the object with this context, in milliseconds since the Unix epoch; `None`
 /// when it never did.
-pub fn last_ping_ms(state: &State, socket: &WebSocket) -> Option<u64> {
-    let at_ms = last_ping_js(state.as_raw().as_ref(), socket.as_ref()).ok()?;
+pub fn last_ping_ms(context: &JsValue, socket: &WebSocket) -> Option<u64> {
+    let at_ms = last_ping_js(context, socket.as_ref()).ok()?;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
