@@ -179,7 +179,7 @@ impl DeskObject {
         let ticket = head.path.strip_prefix("/tickets/");
         if let Some((text, what)) = ticket.and_then(|rest| rest.split_once('/')) {
             let ticket = Ticket::verify(text, &config.ticket_keys)?;
-            if head.now_ms >= ticket.expires_at_ms(config.ticket_times) + CLEAN_UP_DELAY_MS {
+            if is_over(&ticket, head.now_ms, config) {
                 return Err(TicketError::Expired.into());
             }
             return match (head.method.as_str(), what) {
@@ -310,8 +310,7 @@ impl DeskObject {
             let poll = self.waiters.poll(ticket, time, config.desks.waiters);
             self.arm().await?;
             poll.await?;
-            let expires_at_ms = ticket.expires_at_ms(config.ticket_times);
-            if platform::now_ms() >= expires_at_ms + CLEAN_UP_DELAY_MS {
+            if is_over(ticket, platform::now_ms(), config) {
                 return Err(TicketError::Expired.into());
             }
             settlement = self.store()?.settlement(ticket.uuid())?;
@@ -449,9 +448,8 @@ impl DeskObject {
 
     /// Tells whoever waits for a ticket whose time is over.
     fn expire(&self, now_ms: u64, config: &Config) {
-        let life_ms = config.ticket_times.ttl_ms + CLEAN_UP_DELAY_MS;
         // It is over at the very millisecond.
-        let before_ms = (now_ms + 1).saturating_sub(life_ms);
+        let before_ms = (now_ms + 1).saturating_sub(life_ms(config));
         for (uuid, text) in self.waiters.minted_before(before_ms) {
             match Ticket::verify(&text, &config.ticket_keys) {
                 Ok(ticket) => {
@@ -469,8 +467,7 @@ impl DeskObject {
             return Ok(());
         }
         let store = self.store()?;
-        let life_ms = config.ticket_times.ttl_ms + CLEAN_UP_DELAY_MS;
-        let has_more = store.sweep(now_ms.saturating_sub(life_ms), now_ms)?;
+        let has_more = store.sweep(now_ms.saturating_sub(life_ms(config)), now_ms)?;
         self.sweep_at.set(has_more.then_some(now_ms + 1));
         if !has_more && store.has_rows()? {
             self.check_size(now_ms, config)?;
@@ -633,7 +630,7 @@ impl DeskObject {
     /// Sets the alarm for the next deadline.
     async fn arm(&self) -> Result<(), Error> {
         let settings = config::of(&self.env);
-        let life_ms = config::ready(&settings)?.ticket_times.ttl_ms + CLEAN_UP_DELAY_MS;
+        let life_ms = life_ms(config::ready(&settings)?);
         let oldest_at = self.waiters.oldest_minted_at_ms();
         let deadlines = [
             self.with_desk(|desk| desk.next_deadline())?,
@@ -673,6 +670,16 @@ impl DeskObject {
         }
         self.perform(effects, now_ms)
     }
+}
+
+/// Returns how long a ticket is kept, in milliseconds from its minting.
+fn life_ms(config: &Config) -> u64 {
+    config.ticket_times.ttl_ms + CLEAN_UP_DELAY_MS
+}
+
+/// Returns whether a ticket is kept no more.
+fn is_over(ticket: &Ticket, now_ms: u64, config: &Config) -> bool {
+    now_ms >= ticket.minted_at_ms().saturating_add(life_ms(config))
 }
 
 /// Returns how a ticket with this settlement stands.
