@@ -37,6 +37,8 @@ pub struct Waiters {
     state: State,
     streams: Streams,
     polls: Cell<u32>,
+    /// At most so many WebSockets wait.
+    sockets: Cell<usize>,
     /// The tickets that somebody has waited for and that have not settled, the oldest first, since their
     /// names begin with the time of minting.
     tickets: RefCell<BTreeMap<Uuid, String>>,
@@ -47,18 +49,23 @@ impl Waiters {
     pub fn of(state: &State) -> Self {
         let raw: &JsValue = state.as_raw().as_ref();
         let state = State::from(raw.clone().unchecked_into::<DurableObjectState>());
-        let sockets = state.get_websockets_with_tag(TAG).into_iter();
-        let tickets = sockets.filter_map(|socket| match socket.deserialize_attachment() {
-            Ok(Some(Attachment::Waiter { ticket })) => {
-                let (name, _) = ticket.split_once('.')?;
-                Some((Uuid::try_parse(name).ok()?, ticket))
-            }
-            _ => None,
-        });
+        let sockets = state.get_websockets_with_tag(TAG);
+        let count = sockets.len();
+        let tickets =
+            sockets
+                .into_iter()
+                .filter_map(|socket| match socket.deserialize_attachment() {
+                    Ok(Some(Attachment::Waiter { ticket })) => {
+                        let (name, _) = ticket.split_once('.')?;
+                        Some((Uuid::try_parse(name).ok()?, ticket))
+                    }
+                    _ => None,
+                });
         Self {
             tickets: RefCell::new(tickets.collect()),
             streams: Streams::of(&state),
             polls: Cell::new(0),
+            sockets: Cell::new(count),
             state,
         }
     }
@@ -97,11 +104,15 @@ impl Waiters {
     pub fn accept(&self, socket: &WebSocket, ticket: &Ticket) -> Result<(), Error> {
         let tag = ticket.uuid().to_string();
         let of_ticket = self.state.get_websockets_with_tag(&tag).len();
-        if of_ticket >= MAX_WAITERS as usize
-            || self.state.get_websockets_with_tag(TAG).len() >= MAX_SOCKETS
-        {
+        if self.sockets.get() >= MAX_SOCKETS {
+            // To list them takes the longer the more there are, so those that have gone are found out only now.
+            let sockets = self.state.get_websockets_with_tag(TAG).len();
+            self.sockets.set(sockets);
+        }
+        if of_ticket >= MAX_WAITERS as usize || self.sockets.get() >= MAX_SOCKETS {
             return Err(Error::TooManyWaiters);
         }
+        self.sockets.set(self.sockets.get() + 1);
         self.state.accept_websocket_with_tags(socket, &[&tag, TAG]);
         self.expect(ticket);
         let ticket = ticket.as_str().to_owned();
